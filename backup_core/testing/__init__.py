@@ -1,0 +1,1 @@
+"""Doubles and helpers that users of the library may use in their own tests, too."""
