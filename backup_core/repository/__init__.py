@@ -1,0 +1,1 @@
+"""Encrypted, deduplicated, content-addressed meaning on top of a storage backend."""
