@@ -1,0 +1,1 @@
+"""Sources that live: commands whose output is backed up, and databases that are written while they are read."""

@@ -1,0 +1,307 @@
+"""Making single entries at the target: each under a part name first, stamped, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from array import array
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from backup_core.engine.restore_content import Use
+from backup_core.engine.restore_entry import Action, PlanEntry
+from backup_core.engine.restore_ledger import Ledger, Stop
+from backup_core.engine.restore_plan import RestorePlan
+from backup_core.engine.sparse import data_runs
+from backup_core.engine.target import (
+    NO_ROOM,
+    Directories,
+    create_part,
+    look,
+    make_accessible,
+    make_directory,
+    open_part,
+    part_name,
+    publish,
+    remove,
+    remove_tree,
+    write_all,
+)
+from backup_core.engine.target_metadata import stamp_entry, stamp_open_file, stamp_symlink
+from backup_core.errors import RestoreError
+
+Result = TypeVar("Result")
+
+
+class PartsInProgress:
+    """How far files are that several blobs make up; shared by all threads."""
+
+    def __init__(self, plan: RestorePlan) -> None:
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._left = array("I", bytes(array("I").itemsize * len(plan.entries)))
+        for work in plan.packs:
+            for use in work.uses():
+                self._left[use.entry] += 1
+        self._begun: set[int] = set(plan.resumed)
+
+    def waiting_for(self, number: int) -> int:
+        """Blobs that a file still waits for."""
+        return self._left[number]
+
+    def one_less(self, number: int) -> bool:
+        """A blob of a file is dealt with; True when it was the last one."""
+        with self._lock:
+            self._left[number] -= 1
+            return self._left[number] == 0
+
+    def begin(self, number: int, make: Callable[[], int]) -> int | None:
+        """Call ``make`` if nobody has begun this file; what it returns, None otherwise."""
+        with self._lock:
+            if number in self._begun:
+                return None
+            made = make()
+            self._begun.add(number)
+            return made
+
+    def ended(self, number: int) -> None:
+        """The part file is gone: renamed or removed."""
+        with self._lock:
+            self._begun.discard(number)
+
+    def unfinished(self) -> list[int]:
+        """Files whose part is at the target."""
+        with self._lock:
+            return sorted(self._begun)
+
+
+class Attempt:
+    """Turns what goes wrong inside a ``with`` block into the failure of one entry.
+
+    What will meet every entry stops the restore too. (A class, because there is one for each file.)
+    """
+
+    __slots__ = ("_ledger", "_number")
+
+    def __init__(self, ledger: Ledger, number: int) -> None:
+        self._ledger = ledger
+        self._number = number
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if error is None or not isinstance(error, (OSError, RestoreError, OverflowError, ValueError)):
+            return False
+        told = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self._ledger.fail(self._number, told)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            self._ledger.stop_because(Stop.NO_ROOM, told)
+        return True
+
+
+class EntryWriter:
+    """Makes entries; one for each thread."""
+
+    def __init__(self, plan: RestorePlan, root: int, parts: PartsInProgress, ledger: Ledger) -> None:
+        """``root`` is the target's descriptor."""
+        self._plan = plan
+        self._parts = parts
+        self._ledger = ledger
+        self._owner = os.geteuid() == 0
+        entries = plan.entries
+        self._directories = Directories(root, lambda n: (entries[n].parent, entries[n].name))
+
+    def close(self) -> None:
+        """Close all handles."""
+        self._directories.close()
+
+    def attempt(self, number: int) -> Attempt:
+        """``with`` this, what goes wrong is recorded as the failure of an entry."""
+        return Attempt(self._ledger, number)
+
+    # ---- directories
+
+    def make_directory(self, number: int) -> None:
+        """Make a directory, or make sure of one that is there."""
+        entry = self._plan.entries[number]
+        parent = self._directories.handle(entry.parent)
+        if entry.action in (Action.CREATE, Action.REPLACE):
+            if entry.action is Action.REPLACE:
+                remove(parent, entry.name)
+            make_directory(parent, entry.name, private=entry.stamp is not None)
+        if not self._owner and entry.stamp is not None:
+            # It may be there and read-only, or its mode have been cut down by an ACL of the directory above.
+            make_accessible(parent, entry.name)
+
+    def stamp_directory(self, number: int) -> None:
+        """Set a directory's metadata; after everything in it was made."""
+        entry = self._plan.entries[number]
+        if entry.stamp is not None:
+            parent = self._directories.handle(entry.parent)
+            told = stamp_entry(parent, entry.name, entry.stamp, owner=self._owner, directory=True)
+            self._ledger.warn("metadata", number, told)
+
+    # ---- what has no content to fetch
+
+    def stamp(self, number: int) -> None:
+        """Set the metadata of an entry whose content is right."""
+        entry = self._plan.entries[number]
+        if entry.stamp is None:
+            return
+        parent = self._directories.handle(entry.parent)
+        stamp = stamp_symlink if entry.type == "symlink" else stamp_entry
+        self._ledger.warn("metadata", number, stamp(parent, entry.name, entry.stamp, owner=self._owner))
+
+    def make_special(self, number: int) -> None:
+        """Make a symlink, fifo or device."""
+        entry = self._plan.entries[number]
+        parent = self._directories.handle(entry.parent)
+        part = part_name(entry.name, entry.content)
+        remove(parent, part)
+        if entry.type == "symlink":
+            os.symlink(entry.content, part, dir_fd=parent)
+        elif entry.type == "fifo":
+            os.mkfifo(part, 0o600, dir_fd=parent)
+        else:
+            kind = stat.S_IFCHR if entry.type == "chardev" else stat.S_IFBLK
+            os.mknod(part, kind | 0o600, entry.device, dir_fd=parent)
+        with _removing(parent, part):
+            if entry.stamp is not None:
+                stamp = stamp_symlink if entry.type == "symlink" else stamp_entry
+                self._ledger.warn("metadata", number, stamp(parent, part, entry.stamp, owner=self._owner))
+            self._settle(parent, part, entry)
+        self._ledger.finished(number)
+
+    def make_link(self, number: int) -> None:
+        """Make an entry another name of one made before."""
+        entry = self._plan.entries[number]
+        first = self._plan.entries[entry.link]
+        # Opening the second directory may close the first one's handle.
+        there = os.dup(self._directories.handle(first.parent))
+        try:
+            parent = self._directories.handle(entry.parent)
+            part = part_name(entry.name, entry.content)
+            remove(parent, part)
+            os.link(first.name, part, src_dir_fd=there, dst_dir_fd=parent, follow_symlinks=False)
+            with _removing(parent, part):
+                self._settle(parent, part, entry)
+            # Renaming one name of a file over another one does nothing, and leaves both.
+            remove(parent, part)
+        finally:
+            os.close(there)
+        self._ledger.finished(number)
+
+    def delete(self, directory: int, name: bytes) -> None:
+        """Remove what the snapshot does not hold, with all below it."""
+        remove_tree(self._directories.handle(directory), name)
+
+    # ---- files
+
+    def make_file(self, number: int, data: bytes = b"") -> None:
+        """Make a file from all that was fetched for it: its only blob, or nothing when holes make up the rest."""
+        entry = self._plan.entries[number]
+        parent = self._directories.handle(entry.parent)
+        part = part_name(entry.name, entry.content)
+        descriptor = open_part(parent, part) if number in self._plan.resumed else create_part(parent, part)
+        try:
+            try:
+                if _write_sparsely(descriptor, data, 0) < entry.size:
+                    os.ftruncate(descriptor, entry.size)
+                self._stamp_file(number, descriptor)
+            finally:
+                os.close(descriptor)
+            self._settle(parent, part, entry)
+        except BaseException:
+            _remove_quietly(parent, part)
+            raise
+        self._finish(number)
+
+    def write(self, use: Use, data: bytes) -> None:
+        """Put one of several blobs into its place of a part file."""
+        entry = self._plan.entries[use.entry]
+        parent = self._directories.handle(entry.parent)
+        part = part_name(entry.name, entry.content)
+        descriptor = self._parts.begin(use.entry, lambda: create_part(parent, part, size=entry.size))
+        if descriptor is None:
+            descriptor = open_part(parent, part)
+        try:
+            if use.entry in self._plan.resumed:
+                # What an earlier run left in this place need not be zeros.
+                write_all(descriptor, data, use.offset)
+            else:
+                _write_sparsely(descriptor, data, use.offset)
+        finally:
+            os.close(descriptor)
+
+    def complete(self, number: int) -> None:
+        """Give a part file, all of whose blobs are in place, its metadata and name."""
+        entry = self._plan.entries[number]
+        parent = self._directories.handle(entry.parent)
+        part = part_name(entry.name, entry.content)
+        with _removing(parent, part):
+            descriptor = open_part(parent, part)
+            try:
+                self._stamp_file(number, descriptor)
+            finally:
+                os.close(descriptor)
+            self._settle(parent, part, entry)
+        self._finish(number)
+
+    def abandon(self, number: int) -> None:
+        """Remove the part of a file that will not be whole."""
+        entry = self._plan.entries[number]
+        remove(self._directories.handle(entry.parent), part_name(entry.name, entry.content))
+        self._parts.ended(number)
+
+    def _finish(self, number: int) -> None:
+        self._parts.ended(number)
+        self._ledger.finished(number)
+
+    def _stamp_file(self, number: int, descriptor: int) -> None:
+        stamp = self._plan.entries[number].stamp
+        if stamp is not None:
+            self._ledger.warn("metadata", number, stamp_open_file(descriptor, stamp, owner=self._owner))
+
+    def _settle(self, parent: int, part: bytes, entry: PlanEntry) -> None:
+        """Rename a part to its name, unless something is there that the plan did not know of."""
+        facts = look(parent, entry.name)
+        if facts is not None and entry.action is Action.CREATE:
+            raise RestoreError(
+                "something is in its place that was not there when the plan was made "
+                "(or this file system takes two names of the backup for the same one)"
+            )
+        if facts is not None and stat.S_ISDIR(facts.st_mode):
+            if self._plan.delete:
+                remove_tree(parent, entry.name)
+            else:
+                os.rmdir(entry.name, dir_fd=parent)
+        publish(parent, part, entry.name)
+
+
+@contextlib.contextmanager
+def _removing(parent: int, part: bytes) -> Iterator[None]:
+    """Leave no part behind when what is done with it fails."""
+    try:
+        yield
+    except BaseException:
+        _remove_quietly(parent, part)
+        raise
+
+
+def _remove_quietly(parent: int, part: bytes) -> None:
+    """Remove a part while another error is on its way."""
+    with contextlib.suppress(OSError):
+        remove(parent, part)
+
+
+def _write_sparsely(descriptor: int, data: bytes, offset: int) -> int:
+    """Write all but whole blocks of zeros; the offset in the file at which what was written ends."""
+    view = memoryview(data)
+    written = offset
+    for start, end in data_runs(data, offset):
+        write_all(descriptor, view[start:end], offset + start)
+        written = offset + end
+    return written

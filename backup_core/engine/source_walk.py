@@ -1,0 +1,372 @@
+"""Walk through the sources, depth first in the order of trees, and give every entry to the tree builder.
+
+Files that an earlier backup holds unchanged are not opened; all others go to a sink that stores them, and come back
+as outcomes later. Nothing that is wrong with one entry stops the walk: it becomes a problem.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from backup_core.engine.change_census import ChangeCensus
+from backup_core.engine.change_detection import EarlierTrees, is_unchanged
+from backup_core.engine.filters import Patterns
+from backup_core.engine.live.databases import LiveDatabases
+from backup_core.engine.live.produced import Produced, made_up_directory, produced_node
+from backup_core.engine.messages import FileOutcome
+from backup_core.engine.restore_layout import printable
+from backup_core.engine.roots import Root, Sources, Waypoint
+from backup_core.engine.selection import Kept, Place, Selection
+from backup_core.engine.source import Found, describes, join, list_directory, make_node
+from backup_core.engine.source_problems import SourceProblems
+from backup_core.engine.tree_builder import Earlier, OpenDirectory, TreeBuilder
+from backup_core.errors import SourceError
+from backup_core.format.tree import Node
+from backup_core.types import BlobId, TreeId
+
+_ID = 32
+_NOWHERE = Place(b"", b"", False, 0, Patterns())
+
+
+class FileSink(Protocol):
+    """Stores the content of files; the pipeline does."""
+
+    def store(self, path: bytes, status: os.stat_result, done: Callable[[FileOutcome], None]) -> None:
+        """Store a regular file and call ``done``, now or later."""
+        ...
+
+    def store_database(self, path: bytes, status: os.stat_result, done: Callable[[FileOutcome], None]) -> None:
+        """The same for a database that is to be copied in a consistent state first."""
+        ...
+
+    def pump(self, *, wait: bool) -> None:
+        """Take note of what is done."""
+        ...
+
+
+@dataclass(slots=True)
+class WalkCounts:
+    """What was seen. "Other" are entries that are neither files nor directories."""
+
+    files_new: int = 0
+    files_changed: int = 0
+    files_unchanged: int = 0
+    others_new: int = 0
+    others_changed: int = 0
+    others_unchanged: int = 0
+    directories: int = 0
+    total_size: int = 0
+    """Bytes of all files."""
+    read_again: int = 0
+    """Unchanged files whose content the repository no longer has."""
+
+
+class _Entry(NamedTuple):
+    """An entry of the source, and where its node belongs."""
+
+    path: bytes
+    name: bytes
+    status: os.stat_result
+    parent: OpenDirectory
+    slot: int
+    old: Node | None
+    """What the backup that is compared with has in its place."""
+    database: bool = False
+    """Whether it is a database beside which its log lies."""
+
+
+class _Visit(NamedTuple):
+    """A directory to be walked, and where its tree belongs."""
+
+    place: Place
+    parent: OpenDirectory | None
+    slot: int
+    node: Node | None
+    old: Node | None
+    old_tree: TreeId | None
+
+
+class SourceWalk:
+    """One walk through all sources of a run."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        builder: TreeBuilder,
+        sink: FileSink,
+        earlier: EarlierTrees,
+        problems: SourceProblems,
+        *,
+        is_stored: Callable[[BlobId], bool] | None,
+        on_entry: Callable[[bytes, int], None],
+        databases: LiveDatabases | None = None,
+    ) -> None:
+        """``is_stored`` says whether content that an earlier backup refers to can still be had; None reads every file.
+
+        ``on_entry`` is told the path of each entry that is done, and its size if it was not read.
+        """
+        self.counts = WalkCounts()
+        self.census = ChangeCensus()
+        self.notes: list[str] = []
+        self._selection = selection
+        self._builder = builder
+        self._sink = sink
+        self._earlier = earlier
+        self._problems = problems
+        self._is_stored = is_stored
+        self._on_entry = on_entry
+        self._databases = databases
+        self._stack: list[_Visit] = []
+        self._beside: Waypoint | None = None
+
+    def run(self, sources: Sources, old_tree: TreeId | None) -> None:
+        """Walk. The outcomes of some files are still to come when this returns."""
+        if isinstance(sources.top, Root):
+            root = sources.top
+            self._beside = sources.beside if sources.produced else None
+            self._visit(_Visit(self._place(root), None, 0, None, None, old_tree))
+        else:
+            self._open_waypoint(sources.top, _Visit(_NOWHERE, None, 0, None, None, old_tree))
+        while self._stack:
+            self._visit(self._stack.pop())
+
+    def _place(self, root: Root) -> Place:
+        place = self._selection.source(root.path, root.status.st_dev)
+        return place._replace(path=root.place)
+
+    def _open_waypoint(self, point: Waypoint, visit: _Visit) -> None:
+        """Enter a directory above the sources: of its entries, those are kept that lead there."""
+        before = self._earlier.entries(visit.old_tree)
+        earlier = Earlier(visit.old, visit.old_tree, len(before))
+        directory = self._builder.open(visit.parent, visit.slot, visit.node, count=len(point.children), earlier=earlier)
+        for slot, (name, child) in enumerate(point.ascending()):
+            self._below_waypoint(name, child, directory, slot, before.get(name))
+
+    def _below_waypoint(
+        self, name: bytes, child: Waypoint | Root | Produced, directory: OpenDirectory, slot: int, old: Node | None
+    ) -> None:
+        if isinstance(child, Waypoint):
+            node = self._waypoint_node(child, name, old)
+            self._open_waypoint(child, _Visit(_NOWHERE, directory, slot, node, old, old.subtree if old else None))
+        elif isinstance(child, Produced):
+            self._produced(name, child, directory, slot, old)
+        else:
+            entry = _Entry(child.place, name, child.status, directory, slot, old)
+            if stat.S_ISDIR(child.status.st_mode):
+                self._push(self._place(child), entry)
+                return
+            if self._databases is not None:
+                status, database = self._databases.settle_one(child.place, child.status, old)
+                entry = entry._replace(status=status, database=database)
+            self._entry(entry)
+
+    def _produced(self, name: bytes, file: Produced, directory: OpenDirectory, slot: int, old: Node | None) -> None:
+        """The output of a command; in a rehearsal it did not run, and there is nothing."""
+        if file.content is None:
+            self._builder.put(directory, slot, None)
+            return
+        node, counts = produced_node(file, name), self.counts
+        counts.total_size += node.size
+        if old is None or old.type != "file":
+            counts.files_new += 1
+        elif (old.size, old.content) == (node.size, node.content):
+            counts.files_unchanged += 1
+        else:
+            counts.files_changed += 1
+        self._on_entry(file.path, 0)
+        self._builder.put(directory, slot, node)
+
+    def _waypoint_node(self, point: Waypoint, name: bytes, old: Node | None) -> Node | None:
+        self.counts.directories += 1
+        if point.made_up:
+            return made_up_directory(name, point.time_ns)
+        try:
+            status = os.stat(point.path)
+            if old is not None and describes(old, status):
+                return old
+            return make_node(name, point.path, status, old=old, on_problem=self._problems.attributes)
+        except OSError as error:
+            shown = printable(point.path)
+            raise SourceError(f"{shown}, above a source, cannot be looked at: {error.strerror}", path=shown) from error
+
+    def _push(self, place: Place, entry: _Entry) -> None:
+        """Have a directory walked later."""
+        node = self._make_node(entry)
+        if node is None:
+            self._builder.put(entry.parent, entry.slot, None)
+            return
+        old = entry.old
+        self._stack.append(_Visit(place, entry.parent, entry.slot, node, old, old.subtree if old is not None else None))
+
+    def _visit(self, visit: _Visit) -> None:
+        place = visit.place
+        self._sink.pump(wait=False)
+        listing = self._list(place)
+        if listing is None:
+            if visit.parent is not None:
+                self._builder.put(visit.parent, visit.slot, None)
+            else:
+                self._builder.open(None, 0, None, count=0)
+            return
+        kept = self._selection.choose(place, listing)
+        beside = self._take_beside(visit)
+        optional = place.patterns.selects_files and not place.inside and bool(place.relative)
+        before = self._earlier.entries(visit.old_tree)
+        prefix = join(place.path, b"")
+        databases: frozenset[bytes] = frozenset()
+        if self._databases is not None:
+            kept, databases = self._databases.settle(prefix, listing, kept, before)
+        earlier = Earlier(visit.old, visit.old_tree, len(before))
+        count = len(kept) + len(beside)
+        directory = self._builder.open(
+            visit.parent, visit.slot, visit.node, count=count, earlier=earlier, optional=optional
+        )
+        self.counts.directories += 1
+        if before and any(entry.found.name not in before for entry in kept):
+            self.census.directory(prefix, before, {entry.found.name for entry in kept})
+        first_below = len(self._stack)
+        places = self._place_outputs(beside, kept, directory, before) if beside else None
+        for slot, (found, relative, descend, inside) in enumerate(kept):
+            if slot & 0xFF == 0xFF:
+                self._sink.pump(wait=False)
+            name, status = found
+            at = places[name] if places is not None else slot
+            entry = _Entry(prefix + name, name, status, directory, at, before.get(name), name in databases)
+            if descend:
+                self._push(Place(entry.path, relative, inside, place.device, place.patterns), entry)
+            else:
+                self._entry(entry)
+        # The last one pushed is visited first, and trees ascend.
+        self._stack[first_below:] = reversed(self._stack[first_below:])
+
+    def _take_beside(self, visit: _Visit) -> dict[bytes, Waypoint | Root | Produced]:
+        """What commands put beside the entries of the file system's root, once."""
+        if visit.parent is not None or self._beside is None:
+            return {}
+        children, self._beside = self._beside.children, None
+        return children
+
+    def _place_outputs(
+        self,
+        beside: dict[bytes, Waypoint | Root | Produced],
+        kept: list[Kept],
+        directory: OpenDirectory,
+        before: dict[bytes, Node],
+    ) -> dict[bytes, int]:
+        """Enter outputs into a directory; the slots of all its entries, ascending by name."""
+        names = sorted([*beside, *(entry.found.name for entry in kept)])
+        places = {name: slot for slot, name in enumerate(names)}
+        for name, child in beside.items():
+            self._below_waypoint(name, child, directory, places[name], before.get(name))
+        return places
+
+    def _list(self, place: Place) -> list[Found] | None:
+        """The entries of a directory; None when it cannot be read, which was told then."""
+        try:
+            listing, failed = list_directory(place.path)
+        except OSError as error:
+            self._problems.unreadable(place.path, error, directory=True)
+            return None
+        prefix = join(place.path, b"")
+        for name, fault in failed:
+            gone = isinstance(fault, FileNotFoundError)
+            if not (gone and self._databases is not None and self._databases.had_beside(prefix, name, listing)):
+                self._problems.unreadable(prefix + name, fault)
+        if not place.relative and (marker := self._selection.marker_of(place, listing)):
+            self.notes.append(
+                f"the source {printable(place.path)} holds {printable(marker)}, so all else in it was left out"
+            )
+        return listing
+
+    def _entry(self, entry: _Entry) -> None:
+        """Anything that is not walked into."""
+        node = self._make_node(entry)
+        if node is None:
+            self._builder.put(entry.parent, entry.slot, None)
+        elif node.type == "file":
+            self._file(entry, node)
+        elif node.type == "dir":  # another file system begins here: the directory is kept, not what is mounted on it
+            self.counts.directories += 1
+            old = entry.old
+            earlier = Earlier(old, old.subtree if old else None, len(self._earlier.entries(old.subtree)) if old else 0)
+            self._builder.open(entry.parent, entry.slot, node, count=0, earlier=earlier)
+        else:
+            self._count_other(node, entry.old)
+            self._on_entry(entry.path, 0)
+            self._put(entry, node)
+
+    def _file(self, entry: _Entry, node: Node) -> None:
+        old = entry.old
+        if self._is_stored is not None and old is not None and is_unchanged(old, entry.status):
+            content = old.content or ()
+            if all(map(self._is_stored, content)):
+                self.counts.files_unchanged += 1
+                self.counts.total_size += node.size
+                self._on_entry(entry.path, node.size)
+                if node is not old:
+                    node.content = content
+                self._put(entry, node)
+                return
+            self.counts.read_again += 1
+        store = self._sink.store_database if entry.database else self._sink.store
+        store(entry.path, entry.status, partial(self._stored, entry, node))
+
+    def _stored(self, entry: _Entry, node: Node, outcome: FileOutcome) -> None:
+        """Take what became of a file that was to be read."""
+        if outcome.status not in ("stored", "changed", "unsettled"):
+            self._problems.not_stored(entry.path, outcome)
+            self._builder.put(entry.parent, entry.slot, None)
+            return
+        if outcome.status == "changed":
+            self._problems.changed(entry.path)
+        elif outcome.status == "unsettled":
+            self._problems.unsettled(entry.path, outcome.reason)
+        if outcome.found is not None:
+            entry = entry._replace(status=outcome.found)
+            node = self._make_node(entry) or node
+        content = tuple([BlobId(outcome.ids[at : at + _ID]) for at in range(0, len(outcome.ids), _ID)])
+        if node is not entry.old:
+            node.size, node.content = outcome.size, content
+        elif (node.size, node.content) != (outcome.size, content):
+            node = replace(node, size=outcome.size, content=content)
+        self._count_file(entry, node)
+        self.census.file(entry.path, entry.name, node, entry.old)
+        self._on_entry(entry.path, 0)
+        self._put(entry, node)
+
+    def _put(self, entry: _Entry, node: Node) -> None:
+        self._builder.put(entry.parent, entry.slot, node, same=node is entry.old)
+
+    def _count_file(self, entry: _Entry, node: Node) -> None:
+        old, counts = entry.old, self.counts
+        counts.total_size += node.size
+        if old is None or old.type != "file":
+            counts.files_new += 1
+        elif is_unchanged(old, entry.status):
+            counts.files_unchanged += 1
+        else:
+            counts.files_changed += 1
+
+    def _count_other(self, node: Node, old: Node | None) -> None:
+        counts = self.counts
+        if old is None or old.type != node.type:
+            counts.others_new += 1
+        elif (old.mtime_ns, old.ctime_ns, old.inode) == (node.mtime_ns, node.ctime_ns, node.inode):
+            counts.others_unchanged += 1
+        else:
+            counts.others_changed += 1
+
+    def _make_node(self, entry: _Entry) -> Node | None:
+        """The node of an entry, the earlier one if it fits; None when there is none to be had, which was told then."""
+        if entry.old is not None and describes(entry.old, entry.status):
+            return entry.old
+        try:
+            return make_node(entry.name, entry.path, entry.status, old=entry.old, on_problem=self._problems.attributes)
+        except OSError as error:
+            self._problems.unreadable(entry.path, error)
+            return None
