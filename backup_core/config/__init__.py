@@ -1,0 +1,1 @@
+"""Configurations, clients and references to secrets."""
