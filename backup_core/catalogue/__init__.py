@@ -1,0 +1,20 @@
+"""The disposable SQL mirror of what lies on the servers, and the history of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backup_core.catalogue.catalogue import Catalogue
+
+__all__ = ["open_catalogue"]
+
+
+def open_catalogue(place: str | Path) -> Catalogue:
+    """Open the catalogue at a path or SQLAlchemy URL, making or migrating it as needed (``CatalogueError``)."""
+    # Imported late: the database packages take a third of a second that "davault --help" should not spend.
+    from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.catalogue.database import open_database
+
+    return Catalogue(open_database(place))

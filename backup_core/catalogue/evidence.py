@@ -1,0 +1,92 @@
+"""Which snapshots are gone, and whether somebody said so beforehand.
+
+Whoever removes a snapshot on purpose records it here *before* it is removed. A snapshot that the catalogue knew, that a
+listing proved to be complete does not show, and of which nothing is recorded, has vanished: somebody with access to the
+server, or the server itself, took it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import col, select
+
+from backup_core.catalogue.database import Database
+from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
+from backup_core.catalogue.models import ManifestRow
+
+
+class Evidence:
+    """Snapshots that were there once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(
+        self, backups: Sequence[ManifestRow], fate: Fate, *, at: datetime, hostname: str, reason: str = ""
+    ) -> list[ManifestRow]:
+        """Record what becomes of these backups; those of which something was recorded already are left as they are,
+        except that a person's word (``FORGOTTEN``, ``ACCEPTED``) replaces ``VANISHED``. Returns those recorded now."""
+        noted = []
+        with self._database.writing() as session:
+            for backup in backups:
+                known = session.get(GoneSnapshotRow, backup.snapshot_id)
+                if known is not None and (fate is Fate.VANISHED or known.fate != Fate.VANISHED):
+                    continue
+                noted.append(backup)
+                session.merge(
+                    GoneSnapshotRow(
+                        snapshot_id=backup.snapshot_id,
+                        repository_id=backup.repository_id,
+                        backup_id=backup.backup_id,
+                        configuration=backup.configuration,
+                        created_at=backup.created_at,
+                        fate=fate.value,
+                        at=at,
+                        hostname=hostname,
+                        reason=reason,
+                    )
+                )
+        return noted
+
+    def accept(self, snapshot_ids: Sequence[str], *, at: datetime, hostname: str) -> None:
+        """A person says that it is right that these vanished."""
+        with self._database.writing() as session:
+            for snapshot_id in snapshot_ids:
+                row = session.get(GoneSnapshotRow, snapshot_id)
+                if row is not None and row.fate == Fate.VANISHED:
+                    row.fate, row.at, row.hostname = Fate.ACCEPTED.value, at, hostname
+
+    def restore(self, rows: Sequence[GoneSnapshotRow]) -> int:
+        """Take over what another catalogue recorded; the number of those that were not known here."""
+        added = 0
+        with self._database.writing() as session:
+            for row in rows:
+                known = session.get(GoneSnapshotRow, row.snapshot_id)
+                if known is None or (known.fate == Fate.VANISHED and row.fate != Fate.VANISHED):
+                    session.merge(row)
+                    added += known is None
+        return added
+
+    def back(self, snapshot_ids: Sequence[str]) -> None:
+        """These are on the server (a removal that failed, or a copy that was put back): nothing is gone."""
+        with self._database.writing() as session:
+            for snapshot_id in snapshot_ids:
+                row = session.get(GoneSnapshotRow, snapshot_id)
+                if row is not None:
+                    session.delete(row)
+
+    def gone(
+        self, *, repository_id: str | None = None, configuration: str | None = None, fate: Fate | None = None
+    ) -> list[GoneSnapshotRow]:
+        """What is recorded, newest backup first."""
+        query = select(GoneSnapshotRow).order_by(col(GoneSnapshotRow.created_at).desc())
+        if repository_id is not None:
+            query = query.where(GoneSnapshotRow.repository_id == repository_id)
+        if configuration is not None:
+            query = query.where(GoneSnapshotRow.configuration == configuration)
+        if fate is not None:
+            query = query.where(GoneSnapshotRow.fate == fate.value)
+        with self._database.reading() as session:
+            return list(session.exec(query))

@@ -1,0 +1,117 @@
+"""The mirror of the snapshots on the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func
+from sqlmodel import col, or_, select
+
+from backup_core.catalogue.database import Database
+from backup_core.catalogue.models import ManifestRow
+
+SHORTEST_PREFIX = 8
+"""Digits of a snapshot id that name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the backups of one repository, configuration and type."""
+
+    repository_id: str
+    configuration: str
+    backup_type: str
+    count: int
+    total_size: int
+    """Logical bytes."""
+    data_added: int
+    """Plaintext bytes."""
+    stored_size: int
+    """Stored bytes."""
+    oldest: datetime
+    newest: datetime
+
+
+class Manifests:
+    """Backups, as the snapshots on the servers told of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, row: ManifestRow) -> None:
+        """Record a backup; one that is known is replaced."""
+        with self._database.writing() as session:
+            session.merge(row)
+
+    def remove(self, snapshot_ids: Sequence[str]) -> None:
+        """Forget backups."""
+        with self._database.writing() as session:
+            session.exec(delete(ManifestRow).where(col(ManifestRow.snapshot_id).in_(snapshot_ids)))
+
+    def mirror(
+        self, repository_id: str, rows: Sequence[ManifestRow], *, keep: Sequence[str] | None = ()
+    ) -> list[ManifestRow]:
+        """Make the catalogue show exactly ``rows`` for this repository, and the snapshots ``keep`` (None: all) as it
+        knows them; the rows that are gone. What is known already stays as it is, since it may hold more than the
+        snapshot tells."""
+        wanted = {row.snapshot_id: row for row in rows}
+        with self._database.writing() as session:
+            query = select(ManifestRow.snapshot_id).where(ManifestRow.repository_id == repository_id)
+            known = set(session.exec(query))
+            lost = known - wanted.keys() - (known if keep is None else set(keep))
+            gone = [row for digits in lost if (row := session.get(ManifestRow, digits)) is not None]
+            for row in gone:
+                session.delete(row)
+            for new in wanted.keys() - known:
+                session.merge(wanted[new])
+        return gone
+
+    def listed(
+        self, configuration: str | None = None, *, repository_id: str | None = None, limit: int | None = None
+    ) -> list[ManifestRow]:
+        """Backups, newest first: all, or those of a configuration, or those of a repository."""
+        query = select(ManifestRow).order_by(col(ManifestRow.created_at).desc(), col(ManifestRow.backup_id).desc())
+        if configuration is not None:
+            query = query.where(ManifestRow.configuration == configuration)
+        if repository_id is not None:
+            query = query.where(ManifestRow.repository_id == repository_id)
+        with self._database.reading() as session:
+            return list(session.exec(query if limit is None else query.limit(limit)))
+
+    def find(self, backup_id: str) -> list[ManifestRow]:
+        """Backups of this id, or whose snapshot id begins with it (8 digits or more)."""
+        named = ManifestRow.backup_id == backup_id
+        by_snapshot = len(backup_id) >= SHORTEST_PREFIX and all(c in "0123456789abcdef" for c in backup_id)
+        condition = or_(named, col(ManifestRow.snapshot_id).startswith(backup_id)) if by_snapshot else named
+        with self._database.reading() as session:
+            return list(session.exec(select(ManifestRow).where(condition)))
+
+    def totals(self, configuration: str | None = None) -> list[Totals]:
+        """Sums by repository, configuration and type."""
+        query = select(  # type: ignore[call-overload]  # sqlmodel declares select() for at most four columns
+            ManifestRow.repository_id,
+            ManifestRow.configuration,
+            ManifestRow.backup_type,
+            func.count(),
+            func.sum(ManifestRow.total_size),
+            func.sum(ManifestRow.data_added),
+            func.sum(ManifestRow.stored_size),
+            func.min(ManifestRow.created_at),
+            func.max(ManifestRow.created_at),
+        ).group_by(ManifestRow.repository_id, ManifestRow.configuration, ManifestRow.backup_type)
+        if configuration is not None:
+            query = query.where(ManifestRow.configuration == configuration)
+        with self._database.reading() as session:
+            return [Totals(*row[:4], *map(int, row[4:7]), *row[7:]) for row in session.exec(query)]
+
+    def sizes_over_time(self, configuration: str | None = None) -> list[tuple[datetime, int, int]]:
+        """(when, stored bytes, logical bytes) of each backup, oldest first."""
+        query = select(ManifestRow.created_at, ManifestRow.stored_size, ManifestRow.total_size).order_by(
+            col(ManifestRow.created_at)
+        )
+        if configuration is not None:
+            query = query.where(ManifestRow.configuration == configuration)
+        with self._database.reading() as session:
+            return [(at, stored, logical) for at, stored, logical in session.exec(query)]
