@@ -1,0 +1,1 @@
+"""The public face: the classes that people call."""

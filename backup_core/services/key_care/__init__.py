@@ -1,0 +1,1 @@
+"""The keys of a configuration's repository: listing them, adding, taking away and replacing passwords."""

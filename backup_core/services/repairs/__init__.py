@@ -1,0 +1,1 @@
+"""Repairing the repositories of configurations."""
