@@ -1,0 +1,1 @@
+"""Commands that get things back: single files, whole sets, and a look inside without restoring."""

@@ -1,0 +1,35 @@
+"""Short commands load no package that they do not need: each costs its share of every start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_client", "httpx", "wsgidav")
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["--help"], ("sqlalchemy", "pydantic")),
+        (["version"], ("sqlalchemy",)),
+        (["list"], ()),
+        (["usage"], ()),
+        (["stats"], ()),
+    ],
+)
+def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp_path: Path) -> None:
+    script = (
+        "import sys; from backup_core.cli import main; code = main(sys.argv[1:]); "
+        "sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True,
+        env={"DAVAULT_HOME": str(tmp_path / "home"), "PATH": "/usr/bin"},
+    )  # fmt: skip
+    loaded = set(done.stderr.splitlines())
+    assert "backup_core.cli.app" in loaded
+    assert loaded & {*HEAVY, *more} == set()
