@@ -20,6 +20,7 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelling
 
@@ -120,6 +121,9 @@ class ControlRoom:
             self.environment = server_environment(self.home.prefect, self.url, base=os.environ) | extra
             settings: dict[Any, Any] = {PREFECT_API_URL: f"{self.url}/api", PREFECT_HOME: self.home.prefect}
             stack.enter_context(temporary_settings(settings))
+            # Whoever sends a process's events is kept, with the address of the server that earlier tests had.
+            EventsWorker.drain_all()
+            stack.callback(EventsWorker.drain_all)
             register_pool()
             yield self
 
@@ -189,14 +193,15 @@ class ControlRoom:
         with self.client() as client:
             return client.read_flow_run(run)
 
-    def until(self, question: Callable[[], T], *, what: str, seconds: float = 120) -> T:
+    def until(self, question: Callable[[], T], *, what: str | Callable[[], str], seconds: float = 120) -> T:
         """Ask until the answer is true."""
         clock = SystemClock()
         end = clock.monotonic() + seconds
         while not (answer := question()):
             if clock.monotonic() > end:
                 log = (self.place / "worker.log").read_text(errors="replace")[-5000:]
-                pytest.fail(f"after {seconds} seconds still not: {what}\n{log}")
+                missing = what if isinstance(what, str) else what()
+                pytest.fail(f"after {seconds} seconds still not: {missing}\n{log}")
             clock.sleep(0.2)
         return answer
 
