@@ -11,17 +11,19 @@ from backup_core.format.cipher import MasterKey
 from backup_core.format.kdf import ScryptParameters, derive
 from backup_core.types import Secret
 
+_KNOWN: dict[tuple[str, ScryptParameters], MasterKey] = {}
+"""For the whole process: what is stretched for a repository that many tests share serves them all."""
+
 
 @contextmanager
 def keys_derived_once() -> Iterator[None]:
     """Within this, the same password with the same parameters is stretched only the first time."""
-    known: dict[tuple[str, ScryptParameters], MasterKey] = {}
 
     def derive_once(password: Secret, parameters: ScryptParameters) -> MasterKey:
         wanted = (password.reveal(), parameters)
-        if wanted not in known:
-            known[wanted] = derive(password, parameters)
-        return known[wanted]
+        if wanted not in _KNOWN:
+            _KNOWN[wanted] = derive(password, parameters)
+        return _KNOWN[wanted]
 
     with mock.patch.object(key_file, "derive", derive_once):
         yield
