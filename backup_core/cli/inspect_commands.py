@@ -36,9 +36,11 @@ def list_(
 ) -> Reply:
     """List backups, newest first. Exit code 3 when a repository or a snapshot could not be read."""
     from backup_core.cli import documents
+    from backup_core.services.quick_list import backups_at_a_glance
 
-    found = run.application.backups(name, refresh=refresh)
-    problems = run.application.manager.listing_problems(name)
+    quick = None if refresh else backups_at_a_glance(run.settings.home, name)
+    found = run.application.backups(name, refresh=refresh) if quick is None else quick
+    problems = run.application.manager.listing_problems(name) if quick is None else []
     document = {
         "config": name,
         "backups": [documents.manifest(m) for m in found],

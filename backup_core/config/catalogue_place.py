@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from backup_core.config.secrets import resolve_secret
-
 CATALOGUE_VARIABLE = "DAVAULT_CATALOGUE"
 """Environment variable with an SQLAlchemy URL (``postgresql://user@server/davault``), or with a reference to a file
 that holds one (``file:PATH``), since a URL may hold a password."""
+
+
+def shared_catalogue_named(environment: Mapping[str, str] | None = None) -> str:
+    """What ``DAVAULT_CATALOGUE`` says, a reference as it stands there; "" when it says nothing."""
+    return (os.environ if environment is None else environment).get(CATALOGUE_VARIABLE, "")
 
 
 def shared_catalogue(environment: Mapping[str, str] | None = None) -> str | None:
@@ -17,7 +20,9 @@ def shared_catalogue(environment: Mapping[str, str] | None = None) -> str | None
 
     Raises ``ConfigError`` for a file that cannot be read.
     """
-    named = (os.environ if environment is None else environment).get(CATALOGUE_VARIABLE, "")
+    named = shared_catalogue_named(environment)
     if not named.startswith("file:"):
         return named or None
+    from backup_core.config.secrets import resolve_secret
+
     return resolve_secret(named, what=f"the catalogue of {CATALOGUE_VARIABLE}").reveal()

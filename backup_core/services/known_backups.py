@@ -13,17 +13,17 @@ from backup_core.errors import BackupError, ConfigError, ListingUnproved, NotARe
 from backup_core.repository.options import default_hostname
 from backup_core.results import BackupSummary, Problem, Severity
 from backup_core.services.configurations import Configurations
+from backup_core.services.places_seen import SEEN, place_of, repository_seen
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository, Repositories
-from backup_core.services.snapshot_facts import manifest, manifest_row
+from backup_core.services.shown_backups import manifest
+from backup_core.services.snapshot_facts import manifest_row
 from backup_core.services.storage_shares import note_reading
 from backup_core.services.vanished import note_gone
 
 _LOG = logging.getLogger(__name__)
 _SIZE_OF = "stored-size-of:"
 """Setting: repository id -> stored bytes of its packs."""
-_REPOSITORY_OF = "repository-of:"
-"""Setting: configuration -> its place, and the id of the repository last seen there."""
 
 
 class KnownBackups:
@@ -65,7 +65,7 @@ class KnownBackups:
         gone = self._catalogue.manifests.mirror(repository.id, rows, keep=keep)
         note_gone(self._catalogue, repository, gone, there={row.snapshot_id for row in rows}, clock=self._clock)
         self._catalogue.setups.set(
-            _REPOSITORY_OF + opened.config.name,
+            SEEN + opened.config.name,
             {
                 "id": repository.id,
                 "place": _place(opened.config),
@@ -136,8 +136,7 @@ class KnownBackups:
 
     def repository_id(self, config: BackupConfig) -> str | None:
         """The id of the repository that was last seen where the configuration stores now, None when none ever was."""
-        seen = self._catalogue.setups.setting(_REPOSITORY_OF + config.name)
-        return str(seen["id"]) if seen and seen["place"] == _place(config) else None
+        return repository_seen(self._catalogue.setups.setting(SEEN + config.name), _place(config))
 
     def listed(
         self, config_name: str | None = None, *, refresh: bool = False, foreign: bool = False
@@ -213,4 +212,4 @@ class KnownBackups:
 
 
 def _place(config: BackupConfig) -> str:
-    return f"{config.target_client_id}\0{config.target_path}"
+    return place_of(config.target_client_id, config.target_path)

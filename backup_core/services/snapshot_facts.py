@@ -8,7 +8,6 @@ from datetime import datetime
 from backup_core.catalogue.models import ManifestRow
 from backup_core.errors import ConfigError
 from backup_core.format.snapshot import Snapshot
-from backup_core.services.moments import to_local, to_local_if_any
 from backup_core.services.records import BackupManifest, RecoveryPoint
 
 _CONFIGURATION = "config:"
@@ -70,27 +69,6 @@ def manifest_row(snapshot: Snapshot, *, repository_id: str, encrypted: bool) -> 
         paths=list(snapshot.paths),
         tags=user_tags(snapshot.tags),
         encrypted=encrypted,
-    )
-
-
-def manifest(row: ManifestRow, validated_at: datetime | None) -> BackupManifest:
-    """A backup as people see it."""
-    return BackupManifest(
-        backup_id=row.backup_id,
-        config_name=row.configuration,
-        backup_type=row.backup_type,
-        created_at=to_local(row.created_at),
-        total_size=row.total_size,
-        stored_size=row.stored_size,
-        file_count=row.files,
-        snapshot_id=row.snapshot_id,
-        parent=row.parent,
-        hostname=row.hostname,
-        paths=tuple(row.paths),
-        tags=tuple(row.tags),
-        encrypted=row.encrypted,
-        problems=row.problems,
-        validated_at=to_local_if_any(validated_at),
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backup_core.services.application import open_application
+
 HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_client", "httpx", "wsgidav")
 
 
@@ -16,12 +18,13 @@ HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_clie
     [
         (["--help"], ("sqlalchemy", "pydantic")),
         (["version"], ("sqlalchemy",)),
-        (["list"], ()),
+        (["list"], ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")),
         (["usage"], ()),
         (["stats"], ()),
     ],
 )
 def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp_path: Path) -> None:
+    open_application(tmp_path / "home").close()
     script = (
         "import sys; from backup_core.cli import main; code = main(sys.argv[1:]); "
         "sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"

@@ -24,7 +24,8 @@ from backup_core.results import Outcome, Problem, RestoreSummary, Severity
 from backup_core.services.mirroring.places import copy_of, opened_mirror
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
-from backup_core.services.snapshot_facts import configuration_name, manifest, manifest_row
+from backup_core.services.shown_backups import manifest
+from backup_core.services.snapshot_facts import configuration_name, manifest_row
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.results import Problem
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository, Repositories
-from backup_core.services.snapshot_facts import backup_id_of, configuration_name, manifest, manifest_row
+from backup_core.services.shown_backups import manifest
+from backup_core.services.snapshot_facts import backup_id_of, configuration_name, manifest_row
 from backup_core.storage.request_ledger import Priority
 
 

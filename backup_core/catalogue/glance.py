@@ -1,0 +1,124 @@
+"""A look at the list of backups without the database packages, which take longer to load than the list to read.
+
+It reads only, and only where nothing is unusual: an SQLite file of this program's own schema. Whoever is given None
+opens the catalogue instead, which also knows what to do about anything unusual.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backup_core.catalogue.migrations import HEAD
+
+_BUSY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A row of the table ``manifest``; its fields are those of ``models.ManifestRow``."""
+
+    snapshot_id: str
+    repository_id: str
+    backup_id: str
+    configuration: str
+    backup_type: str
+    created_at: datetime
+    files: int
+    directories: int
+    total_size: int
+    data_added: int
+    stored_size: int
+    parent: str
+    hostname: str
+    paths: list[str]
+    tags: list[str]
+    encrypted: bool
+    problems: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What leads from a configuration to its repository."""
+
+    name: str
+    client: str
+    target_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One state of the catalogue."""
+
+    configurations: list[Configuration]
+    """By name."""
+    settings: Mapping[str, Any]
+    """Those whose keys begin as asked for."""
+    backups: list[Backup]
+    """Newest first."""
+    validated: Mapping[str, datetime]
+    """Snapshot id -> when it was last found whole."""
+
+
+def glance_at(path: Path, *, settings: str) -> Glance | None:
+    """What the catalogue in this file lists, with the settings whose keys begin with ``settings``; None when it cannot
+    be read this way."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
+            file.execute("BEGIN")
+            if file.execute("SELECT version_num FROM alembic_version").fetchall() != [(HEAD,)]:
+                return None
+            return _read(file, settings)
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+def _read(file: sqlite3.Connection, settings: str) -> Glance:
+    return Glance(
+        configurations=[
+            Configuration(*row)
+            for row in file.execute("SELECT name, client, target_path FROM configuration ORDER BY name")
+        ],
+        settings={
+            key: json.loads(value)
+            for key, value in file.execute(
+                "SELECT key, value FROM setting WHERE substr(key, 1, length(?1)) = ?1", (settings,)
+            )
+        },
+        backups=_backups(file.execute("SELECT * FROM manifest ORDER BY created_at DESC, backup_id DESC")),
+        validated={
+            snapshot: _moment(moment)
+            for snapshot, moment in file.execute(
+                "SELECT snapshot_id, started_at FROM validation WHERE is_valid ORDER BY started_at"
+            )
+        },
+    )
+
+
+def _backups(rows: sqlite3.Cursor) -> list[Backup]:
+    columns = [column[0] for column in rows.description]
+    read = [(columns.index(field.name), _READERS.get(field.name, _as_it_is)) for field in fields(Backup)]
+    return [Backup(*(reader(row[number]) for number, reader in read)) for row in rows]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "created_at": _moment,
+    "paths": json.loads,
+    "tags": json.loads,
+    "encrypted": bool,
+}
+"""How what SQLite holds is understood, as ``columns`` does it; all else stands there as it is."""

@@ -1,0 +1,48 @@
+"""The list at a glance is the application's list, or none at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup_core.services.application import Application
+from backup_core.services.quick_list import backups_at_a_glance
+
+
+def test_it_is_the_applications_list(app: Application, configured, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert backups_at_a_glance(home) == []
+    configured("一")
+    assert backups_at_a_glance(home) is None, "its server was never looked at"
+    app.backup("一")
+    configured("二")
+    assert backups_at_a_glance(home) is None
+    assert backups_at_a_glance(home, "一") == app.backups("一")
+    app.backup("二")
+    app.backup("一")
+    app.validate(config_name="二")
+    configured("elsewhere", target_path="/elsewhere")
+    app.backup("elsewhere")
+    for name in (None, "一", "二", "elsewhere"):
+        assert backups_at_a_glance(home, name) == app.backups(name) != []
+    assert backups_at_a_glance(home, "三") is None, "the application says what is wrong"
+    configured("二", target_path="/moved")
+    assert backups_at_a_glance(home, "二") is None, "its new place was never looked at"
+
+
+def test_backups_of_others_in_its_repository(app: Application, configured, tmp_path: Path) -> None:
+    configured("一")
+    app.backup("一")
+    row = app.manager.backup_service.catalogue.manifests.listed()[0]
+    changes = {"snapshot_id": "f" * 64, "backup_id": "ffffffff", "configuration": ""}
+    foreign = type(row)(**row.model_dump() | changes)
+    app.manager.backup_service.catalogue.manifests.add(foreign)
+    seen = backups_at_a_glance(tmp_path / "home", "一")
+    assert seen == app.backups("一")
+    assert seen is not None and {backup.config_name for backup in seen} == {"一", ""}
+
+
+def test_a_shared_catalogue_is_asked_itself(app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAVAULT_CATALOGUE", "postgresql://somewhere/davault")
+    assert backups_at_a_glance(tmp_path / "home") is None
