@@ -152,8 +152,7 @@ class _Run:
                 result = self._fill(pool, index, uploader)
                 pool.close(kill=False)  # what workers hold is not needed while the index is written
                 with self._stage("finish"):
-                    self._progress.phase("finish")
-                    result.packs = uploader.finish().packs
+                    result.packs = uploader.finish(self._progress).packs
             except BaseException:
                 pool.close(kill=True)  # first, since giving up waits for uploads under way
                 raise

@@ -19,7 +19,7 @@ from backup_core.errors import BackupError, RepositoryError
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.format.layout import FileKind, pack_name
 from backup_core.format.pack import FinishedPack, pack_size_of
-from backup_core.progress import CancelToken
+from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.repository.cache import Cache
 from backup_core.repository.check import find_bad_packs
 from backup_core.repository.held_lock import HeldLock
@@ -101,6 +101,8 @@ class Uploader:
         self._pending_since = 0.0
         self._unconfirmed: dict[PackId, int] = {}
         self._unconfirmed_indexes: set[IndexId] = set()
+        self._left = 0
+        self._progress: ProgressTracker | None = None
         self._closed = False
         self._adopt()
 
@@ -121,6 +123,8 @@ class Uploader:
         parcel = _Parcel(pack, memoryview(buffer)[: pack.size], release)
         try:
             self._start_worker()
+            with self._lock:
+                self._left += pack.size
             while True:
                 self._raise_if_stopped()
                 try:
@@ -132,11 +136,17 @@ class Uploader:
             release()
             raise
 
-    def finish(self) -> UploadTotals:
-        """Wait for all packs, make sure they are there, and list them. Raises the first error of any upload."""
+    def finish(self, progress: ProgressTracker | None = None) -> UploadTotals:
+        """Wait for all packs, make sure they are there, and list them. Raises the first error of any upload.
+
+        ``progress`` is told of what is still to be sent, for which a slow line needs minutes.
+        """
         if not self._closed:
+            self._tell_of_the_rest(progress)
             self._stop_workers()
             self._raise_if_stopped()
+            if progress is not None:
+                progress.phase("finish")
             self._confirm()
             self._write_index()
             self._confirm_indexes()
@@ -157,6 +167,12 @@ class Uploader:
         self._stop_workers()
         with suppress(BackupError):
             self._write_index()
+
+    def _tell_of_the_rest(self, progress: ProgressTracker | None) -> None:
+        with self._lock:
+            self._progress = progress
+            if progress is not None:
+                progress.phase("upload", bytes_total=self._left)
 
     def _raise_if_stopped(self) -> None:
         if self._failure is not None:
@@ -207,7 +223,10 @@ class Uploader:
             self.totals.blobs += len(pack.blobs)
             self.totals.pack_bytes += pack.size
             self._unconfirmed[pack.id] = pack.size
-            due = self._note_pending(pack.id, pack.blobs)
+            self._left -= pack.size
+            due, progress = self._note_pending(pack.id, pack.blobs), self._progress
+        if progress is not None:
+            progress.advance(bytes_=pack.size, stored=pack.size)
         if due:
             self._write_index(only_if_due=True)
 

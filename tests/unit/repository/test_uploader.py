@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from backup_core.clock import SystemClock
 from backup_core.errors import Cancelled, ConnectionLost, LockLost, QuotaExceeded, RepositoryError, StorageError
 from backup_core.format.ids import blob_id
 from backup_core.format.layout import pack_name
 from backup_core.format.pack import FinishedPack, PackBuilder
-from backup_core.progress import CancelToken
+from backup_core.progress import CancelToken, Progress, ProgressTracker
 from backup_core.repository import uploader as uploader_module
 from backup_core.repository.index import IndexView
 from backup_core.repository.index_writing import split_for_index
@@ -20,7 +21,7 @@ from backup_core.storage.backend import Promises
 from backup_core.storage.memory import MemoryBackend
 from backup_core.testing.faults import Fault, FaultyBackend, PowerCut, every_fault
 from backup_core.testing.recording import RecordingBackend
-from backup_core.types import BlobType, PackedBlob, PackId
+from backup_core.types import BlobType, Buffer, PackedBlob, PackId
 
 PUTS = frozenset({"put"})
 
@@ -105,6 +106,40 @@ def test_cancelling_lists_what_is_stored(place: Any) -> None:
             cancel.cancel()
             uploader.put_pack(*make_pack(repository, b"other"), nothing)
     assert list(place.open(cache=place.cache.with_name("other")).load_index().packs()) == [pack.id]
+
+
+class ClosedLine(RecordingBackend):
+    """Takes packs only once its line is open."""
+
+    line = threading.Event()
+
+    def put(self, name: str, data: Buffer) -> None:
+        if name.startswith("data/"):
+            assert self.line.wait(60)
+        super().put(name, data)
+
+
+def test_the_last_packs_are_counted_while_they_are_sent(place: Any) -> None:
+    told: list[Progress] = []
+    backend = ClosedLine(place.server)
+
+    def see(progress: Progress) -> None:
+        told.append(progress)
+        if progress.phase == "upload":
+            backend.line.set()
+
+    repository = place.open(backend, upload_threads=1)
+    with repository.lock():
+        repository.load_index()
+        with repository.uploader() as uploader:
+            packs = [make_pack(repository, os.urandom(1000)) for _ in range(2)]
+            for pack, buffer in packs:
+                uploader.put_pack(pack, buffer, nothing)
+            uploader.finish(ProgressTracker(see, clock=SystemClock(), interval=0))
+    total = sum(pack.size for pack, _ in packs)
+    assert [(one.phase, one.bytes_done, one.bytes_total) for one in told] == [
+        ("upload", 0, total), ("upload", packs[0][0].size, total), ("upload", total, total), ("finish", 0, 0),
+    ]  # fmt: skip
 
 
 def test_packs_of_a_killed_run_are_used_by_the_next_without_reading_them(place: Any, store: Callable[..., Any]) -> None:

@@ -472,7 +472,7 @@ def test_a_worker_that_dies_ends_the_run_and_gives_the_lock_back(
 def test_progress_counts_what_is_done(bench: Any, source: Path) -> None:
     bench.back_up(source)
     phases = list(dict.fromkeys(progress.phase for progress in bench.told))
-    assert phases == ["scan", "backup", "finish"]
+    assert phases == ["scan", "backup", "upload", "finish"]
     last = [progress for progress in bench.told if progress.phase == "backup"][-1]
     assert (last.files_done, last.bytes_done) == (12, 900_000)
     assert last.requests > 0
