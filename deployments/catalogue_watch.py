@@ -6,6 +6,7 @@ import hashlib
 from contextlib import suppress
 
 from backup_core.clock import Clock
+from backup_core.config.catalogue_place import shared_catalogue
 from backup_core.config.home import Home
 from backup_core.errors import BackupError
 from backup_core.services.application import open_application
@@ -15,11 +16,13 @@ INTERVAL = 20.0
 
 
 class CatalogueWatch:
-    """That of one home. The catalogue is only read when its files have changed since the last look."""
+    """That of one home. The home's own catalogue is only read when its files have changed since the last look; one that
+    is shared (``DAVAULT_CATALOGUE``) is read at each."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self._home = home
         self._clock = clock
+        self._shared = shared_catalogue() is not None
         self._looked = clock.monotonic()
         self._files = self._state_of_files()
         self._known = self._content()
@@ -30,7 +33,7 @@ class CatalogueWatch:
             return False
         self._looked = self._clock.monotonic()
         files = self._state_of_files()
-        if files == self._files:
+        if files == self._files and not self._shared:
             return False
         content = self._content()
         if content is None:

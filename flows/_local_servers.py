@@ -22,6 +22,7 @@ from backup_core.config.home import Home
 from backup_core.errors import ConfigError
 from backup_core.services.private_files import write_private_file
 from backup_core.types import Secret
+from flows._own_clients import follow_server
 from flows._processes import Processes, Program, Running, can_listen, free_port
 from flows._settings import LOOPBACK, server_environment
 
@@ -58,9 +59,13 @@ class LocalServers:
         return self.start_webdav(), self.start_prefect()
 
     def start_webdav(self) -> Running:
-        """Have the WebDAV server answer. Raises ``BackupExecutionError`` when it does not."""
+        """Have the WebDAV server answer, and the home's clients find it. Raises ``BackupExecutionError`` when it does
+        not."""
         found = self._processes.find(WEBDAV, self._webdav_answers)
-        return found or self._start(self._webdav())
+        if found is None:
+            found = self._start(self._webdav())
+            follow_server(self._home, found.url, username=USERNAME, password=self.webdav_password)
+        return found
 
     def start_prefect(self) -> Running:
         """Have the Prefect server answer. Raises ``BackupExecutionError`` when it does not, and ``ConfigError`` when

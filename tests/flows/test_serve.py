@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from backup_core.clock import SystemClock
+from backup_core.config.catalogue_place import CATALOGUE_VARIABLE
 from backup_core.config.home import Home
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.services.application import open_application
@@ -24,10 +25,11 @@ from backup_core.services.private_files import exclusive
 from backup_core.services.service_manager.pages import find_pages
 from backup_core.testing.clocks import ManualClock
 from backup_core.testing.trees import make_tree
+from backup_core.types import Secret
 from deployments.catalogue_watch import INTERVAL, CatalogueWatch
 from deployments.readiness import ServiceManager
 from deployments.serve import main
-from flows._local_servers import LocalServers
+from flows._local_servers import USERNAME, LocalServers
 from flows._processes import Processes
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -72,9 +74,16 @@ def test_the_control_room_takes_over_servers_runs_a_backup_and_closes(tmp_path: 
     home = Home.at(tmp_path / "home").create()
     add_configuration(home.root, "docs")
     left_running = LocalServers(home, SystemClock())
+    moved = ClientConfig(name="moved", url="http://127.0.0.1:9/dav/", username=USERNAME)
+    with open_application(home) as application:
+        application.add_client(moved, password=left_running.webdav_password)
+        application.add_client(moved.model_copy(update={"name": "stranger"}), password=Secret("another one"))
     command = [sys.executable, "-m", "deployments.serve", "--json"]
     try:
-        _, prefect = left_running.start()
+        webdav, prefect = left_running.start()
+        with open_application(home) as application:
+            assert application.get_client("moved").url == f"{webdav.url}/dav/"
+            assert application.get_client("stranger").url == moved.url, "it is somebody else's"
         room = subprocess.Popen(
             command, cwd=PROJECT, env=environment(home.root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -160,6 +169,19 @@ def test_a_configuration_that_is_added_is_noticed_once(tmp_path: Path) -> None:
     watch.forget()
     clock.advance(INTERVAL)
     assert watch.changed(), "what could not be registered is tried again"
+
+
+def test_a_configuration_that_another_machine_adds_to_a_shared_catalogue_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CATALOGUE_VARIABLE, f"sqlite:///{tmp_path}/shared.db")
+    clock = ManualClock()
+    watch = CatalogueWatch(Home.at(tmp_path / "home").create(), clock)
+    add_configuration(tmp_path / "another", "docs")
+    clock.advance(INTERVAL)
+    assert watch.changed()
+    clock.advance(INTERVAL)
+    assert not watch.changed()
 
 
 def test_systemd_is_told_and_children_do_not_speak_for_the_service(tmp_path: Path) -> None:
