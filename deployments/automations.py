@@ -1,9 +1,9 @@
 """What the Prefect server watches and tells by itself: alerts as automations.
 
 Every hour the flow ``alerts`` looks at the catalogue and tells people by ``davault notify``. These automations are the
-second, independent way: they tell what it finds through a channel of the server's own, they tell of runs that failed or
-crashed as soon as that happens - and they notice when nothing happens any more, because a dead worker tells nobody
-anything. All of them are brought up to date by ``python -m deployments.register``.
+second, independent way: they tell through a channel of the server's own what it finds and could tell nobody, they tell
+of runs that failed or crashed as soon as that happens - and they notice when nothing happens any more, because a dead
+worker tells nobody anything. All of them are brought up to date by ``python -m deployments.register``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from backup_core.services.alerts.records import AlertKind
 from backup_core.services.notices import understood
 from backup_core.types import Secret
 from deployments.unfinished import UNHEARD
-from flows._signs import FRESH, alert_event, configuration_resource
+from flows._signs import WATCHED, alert_event, configuration_resource
 from flows.alerts import FLOW
 
 PREFIX = "davault: "
@@ -40,8 +40,9 @@ RUNS = f"{PREFIX}a run failed"
 ZOMBIES = f"{PREFIX}a run has died"
 BLOCK = "davault-alerts"
 """Name of the block that holds the address of the channel."""
-LONGEST_SILENCE = timedelta(hours=3)
-"""The flow ``alerts`` runs every hour."""
+LONGEST_SILENCE = timedelta(minutes=90)
+"""The flow ``alerts`` runs every hour. The server counts in periods that follow one another, so it notices silence
+between one and two of them after the last sign: three hours at most."""
 LONGEST_WITHOUT_HEARTBEAT = timedelta(minutes=9)
 """Runs send one every three minutes."""
 _HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -53,7 +54,7 @@ class Periods:
     """How long nothing may be heard."""
 
     silence: timedelta = LONGEST_SILENCE
-    """Of a completed run of ``alerts``, and of a word that a configuration's newest backup is young enough."""
+    """Of a completed run of ``alerts``, and of a word that somebody has looked at a configuration."""
     heartbeat: timedelta = LONGEST_WITHOUT_HEARTBEAT
     """Of a run that is at work."""
 
@@ -119,7 +120,7 @@ def silences(channel: UUID, configurations: Iterable[str], periods: Periods) -> 
                 description=f"Nobody found a backup of {name} that is young enough within {within}.",
                 trigger=EventTrigger(
                     posture=Posture.Proactive,
-                    expect={FRESH},
+                    expect={WATCHED},
                     match=ResourceSpecification({"prefect.resource.id": configuration_resource(name)}),
                     threshold=1,
                     within=within,
@@ -143,7 +144,7 @@ def reports(channel: UUID) -> list[AutomationCore]:
     made = [
         AutomationCore(
             name=f"{PREFIX}{kind.value}",
-            description=f"The flow {FLOW} found something to do something about: {kind.value}.",
+            description=f"The flow {FLOW} found something to do something about, and could tell nobody: {kind.value}.",
             trigger=EventTrigger(posture=Posture.Reactive, expect={alert_event(kind)}, threshold=1),
             actions=[
                 _told(

@@ -9,8 +9,8 @@ from prefect.events import emit_event
 from backup_core.services.alerts.records import Alert, AlertKind
 from flows._runtime import slug
 
-FRESH = "davault.backup.fresh"
-"""The newest backup of a configuration was young enough when somebody looked."""
+WATCHED = "davault.configuration.watched"
+"""Somebody looked at a configuration: its newest backup is young enough, or people know that it is not."""
 
 
 def alert_event(kind: AlertKind) -> str:
@@ -35,10 +35,10 @@ def emit_alert(alert: Alert) -> None:
     )
 
 
-def emit_fresh(names: Iterable[str], found: Iterable[Alert]) -> None:
-    """Tell of each configuration whose newest backup is young enough."""
-    old = {alert.subject for alert in found if alert.kind is AlertKind.NO_BACKUP}
+def emit_watched(names: Iterable[str], unheard: Iterable[Alert]) -> None:
+    """Tell of each configuration that somebody looked at it, but for those of whose old backups nobody knows."""
+    old = {alert.subject for alert in unheard if alert.kind is AlertKind.NO_BACKUP}
     for name in names:
         if name not in old:
             resource = {"prefect.resource.id": configuration_resource(name), "prefect.resource.name": name}
-            emit_event(FRESH, resource=resource)
+            emit_event(WATCHED, resource=resource)

@@ -17,7 +17,7 @@ from backup_core.services.alerts.records import Alert, Told
 from backup_core.services.application import Application
 from flows._pages import ends_with_a_page, publish
 from flows._runtime import RETRIES, run_stage, transient
-from flows._signs import emit_alert, emit_fresh
+from flows._signs import emit_alert, emit_watched
 
 FLOW = "alerts"
 LONGEST = 900
@@ -31,15 +31,18 @@ def _name() -> str:
 
 @task(name="tell", cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=transient, **RETRIES)
 def tell(send: bool) -> Told:
-    """Evaluate, and tell people - and the server's automations - what is new, what lasts, and what is well again."""
+    """Evaluate, and tell people what is new, what lasts, and what is well again; and the server's automations, what
+    people could not be told."""
 
     def work(application: Application, cancel: CancelToken, progress: ProgressSink) -> Told:
         found = Alerts(application.manager.backup_service)
         if not send:
             return Told(found.evaluate())
         told = found.tell()
-        emit_fresh((config.name for config in application.list_configs()), told.alerts)
-        for alert in told.alerts:
+        # What people were told already, the server's channel need not tell them once more.
+        unheard = () if told.heard else told.alerts
+        emit_watched((config.name for config in application.list_configs()), unheard)
+        for alert in unheard:
             if alert.key in told.new:
                 emit_alert(alert)
         return told

@@ -45,6 +45,11 @@ class NotificationSettings(Checked):
     def _noun(cls) -> str:
         return "the notification settings"
 
+    @property
+    def anybody(self) -> bool:
+        """Whether there is anybody to be told."""
+        return bool(self.recipients or self.channels)
+
     @field_validator("sender", "smtp_host", "smtp_username")
     @classmethod
     def _one_line(cls, value: str) -> str:

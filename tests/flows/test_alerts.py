@@ -49,16 +49,19 @@ def test_people_are_told(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyP
         application.add_config(BackupConfig(name="a", source_paths=["/srv"], target_client_id="disk", target_path="/b"))
         steps = [{"name": "a", "configuration": "a"}]
         manager.plans.add(RecoveryPlan.model_validate({"name": "主站", "target_base_path": "/x", "steps": steps}))
-        manager.notices.keep(NotificationSettings(channels=["env:OPS"], drill_due=1e-6))
+        manager.notices.keep(NotificationSettings(channels=["env:OPS"], drill_due=1e-6, no_backup_for=1e-6))
     told = alerts()
-    assert told.new == ("drill-missed:主站",)
+    assert told.new == ("no-backup:a", "drill-missed:主站")
     assert "was never drilled" in hook.bodies.get(timeout=60).decode()
-    assert events("davault.alert.drill-missed") == [{"message": ANY, "advice": "drill it: davault dr drill 主站"}]
-    assert events("davault.backup.fresh") == [{}], "the configuration is new"
+    assert events("davault.configuration.watched") == [{}], "people know that its backup is missing"
     assert alerts().new == (), "the same is not told at once again"
+    # The server's own channel tells what people could not be told, and only that.
     monkeypatch.delenv("OPS")
     with open_application() as application:
-        application.recovery.disaster_recovery.plans.remove("主站")
+        plans = application.recovery.disaster_recovery.plans
+        plans.add(RecoveryPlan.model_validate({"name": "副站", "target_base_path": "/x", "steps": steps}))
     state = alerts(return_state=True)
     assert state.is_failed() and "env:OPS was not told" in (state.message or "")
-    assert alerts(send=False).alerts == ()
+    assert events("davault.alert.drill-missed") == [{"message": ANY, "advice": "drill it: davault dr drill 副站"}]
+    assert events("davault.configuration.watched") == [{}, {}], "nobody knows it of this look"
+    assert len(alerts(send=False).alerts) == 3

@@ -27,7 +27,7 @@ from backup_core.services.alerts.records import Alert, AlertKind
 from backup_core.testing.webdav_server import Request, WebDAVServer
 from deployments.automations import Periods, register_automations, remove_automations
 from deployments.unfinished import UNHEARD
-from flows._signs import emit_alert, emit_fresh
+from flows._signs import emit_alert, emit_watched
 
 from .hooks import Hook
 from .room import ControlRoom, Gate, kill, locks
@@ -113,7 +113,7 @@ def test_alerts_of_every_kind_and_silence_are_told(room: ControlRoom, monkeypatc
     with Hook() as hook:
         monkeypatch.setenv("CHANNEL", f"http://{hook.address}/")
         register_automations("env:CHANNEL", ["文档"], periods=Periods(timedelta(seconds=11), timedelta(minutes=9)))
-        emit_fresh(["other"], [])
+        emit_watched(["other"], [])
         room.deploy(BackupConfig(name="alerts", source_paths=["/s"], target_client_id="c", target_path="/b"))
         with room.client() as client:
             deployment = client.read_deployment_by_name("full-backup/alerts")

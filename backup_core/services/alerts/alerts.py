@@ -43,12 +43,13 @@ class Alerts:
         due = conditions.due(found, told, now=now, remind_after=settings.remind_after)
         resolved = sorted(set(told) - present)
         if not due and not resolved:
-            return Told(found)
+            return Told(found, heard=settings.anybody)
         undelivered = self._notices.send(notice(found, due, resolved))
         if not undelivered:
             kept = {key: at for key, at in told.items() if key in present} | {alert.key: now for alert in due}
             self._service.catalogue.setups.set(_TOLD, {key: at.isoformat() for key, at in kept.items()})
-        return Told(found, tuple(alert.key for alert in due), tuple(resolved), tuple(undelivered))
+        heard = settings.anybody and not undelivered
+        return Told(found, tuple(alert.key for alert in due), tuple(resolved), tuple(undelivered), heard)
 
 
 def notice(found: Sequence[Alert], due: Sequence[Alert], resolved: Sequence[str]) -> Notice:

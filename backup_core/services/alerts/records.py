@@ -115,3 +115,5 @@ class Told:
     """Keys of those that were told before and are well again."""
     undelivered: tuple[str, ...] = ()
     """Sentences about what could not be delivered."""
+    heard: bool = False
+    """Whether there is anybody to be told, and all of them were told of all that is wrong now."""
