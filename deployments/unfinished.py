@@ -10,9 +10,13 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
 )
@@ -71,13 +75,23 @@ def take_up(client: SyncPrefectClient, pool: str, worker: str) -> list[FlowRun]:
         for one in (run, *_children(client, run)):
             state: State[None] = Cancelled(message=_DIED) if unwanted else Crashed(message=_DIED)
             client.set_flow_run_state(one.id, state, force=True)
+            end_stages(client, one)
         again = None if unwanted else go_on(client, run)
         _logger.warning("%s has died%s", run.name, "; its work goes on" if again else "")
     newest = {run.deployment_id: run for run in reversed(runs_of(client, pool, worker, _BEGUN))}
     for run in newest.values():
         if run.state is not None and run.state.is_crashed() and (run.state.message or "").startswith(UNHEARD):
+            end_stages(client, run)
             go_on(client, run)
     return alive
+
+
+def end_stages(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Call the stages crashed that died with their run: Prefect leaves them at work for ever on the run's page."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    at_work = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(AT_WORK))))
+    for stage in client.read_task_runs(flow_run_filter=of_run, task_run_filter=at_work):
+        client.set_task_run_state(stage.id, Crashed(message="The run's process has died."), force=True)
 
 
 def go_on(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:

@@ -29,7 +29,7 @@ from prefect.states import Cancelling
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments import POOL, worker_name
-from deployments.unfinished import go_on, named, runs_of, take_up
+from deployments.unfinished import end_stages, go_on, named, runs_of, take_up
 
 PATIENCE = 60.0
 """Seconds that runs get to end by themselves."""
@@ -78,7 +78,10 @@ class DrainingWorker(ProcessWorker):
 def _put_down_again(run_id: UUID) -> None:
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(run_id)
-        if run.state is not None and run.state.is_crashed() and go_on(client, run) is not None:
+        if run.state is None or not run.state.is_crashed():
+            return
+        end_stages(client, run)
+        if go_on(client, run) is not None:
             _logger.warning("%s has crashed; its work goes on in another run", run.name)
 
 

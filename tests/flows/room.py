@@ -18,8 +18,8 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelling
@@ -230,6 +230,12 @@ class ControlRoom:
         with self.client() as client:
             lines = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))
         return "\n".join(line.message for line in lines)
+
+    def stages(self, run: UUID) -> dict[str, StateType]:
+        """The state of each stage of a run."""
+        with self.client() as client:
+            found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
+        return {stage.name.rpartition("-")[0]: stage.state.type for stage in found if stage.state is not None}
 
     def span(self, name: str) -> tuple[datetime, datetime]:
         """When the newest run of a configuration began and ended, as the catalogue has it."""

@@ -255,6 +255,7 @@ def test_a_process_that_dies_goes_on(
     gate.opened.set()
     assert room.ended(run).state.type is StateType.CRASHED
     successor = room.until(lambda: room.successor(run), what="the work goes on")
+    assert room.stages(run) == {"prepare": StateType.COMPLETED, "store": StateType.CRASHED}
     assert successor is not None
     assert room.ended(successor.id, seconds=500).state.type is StateType.COMPLETED
 

@@ -22,6 +22,7 @@ from deployments.choices import Choices
 from deployments.planning import plan
 from deployments.register import make_deployment, register_pool
 from deployments.unfinished import MOST_TIMES, UNHEARD, go_on, is_alive, take_up
+from flows.backup import store
 
 pytestmark = [pytest.mark.prefect]
 CONFIG = BackupConfig(name="docs", source_paths=["/srv"], target_client_id="cloud", target_path="/backups")
@@ -106,12 +107,19 @@ def test_what_a_dead_worker_left() -> None:
         waits = begin("restore", Paused(timeout_seconds=3600))
         of_another = begin("full-backup", Running(), worker="somebody else")
         works = begin("full-backup", Running())
+        stages = [
+            client.create_task_run(store, works.id, dynamic_key=str(number), state=state)
+            for number, state in enumerate((Completed(), Running()))
+        ]
         before = {run.id for run in client.read_flow_runs(limit=200)}
         assert take_up(client, POOL, "me") == []
         assert (state(works), state(waits), state(unwanted)) == (
             StateType.CRASHED, StateType.CRASHED, StateType.CANCELLED,
         )  # fmt: skip
         assert (state(of_another), state(ended)) == (StateType.RUNNING, StateType.COMPLETED)
+        assert [client.read_task_run(stage.id).state.type for stage in stages] == [
+            StateType.COMPLETED, StateType.CRASHED,
+        ]  # fmt: skip
         made = [run for run in client.read_flow_runs(limit=200) if run.id not in before]
         assert [run.idempotency_key for run in made] == [f"goes-on-1-{works.id}"], "a restore is not begun by itself"
         take_up(client, POOL, "me")
