@@ -3,7 +3,9 @@
     python -m deployments.register              pool, kinds of secret blocks, limits, and a deployment for each
                                                 configuration of the catalogue
     python -m deployments.register --host [H]   the same for the machine with the label H (default: this one) alone
-    python -m deployments.register --pool-only  the pool and the kinds of blocks alone, for use with prefect.yaml
+    python -m deployments.register --pool-only  the pool and the kinds of blocks alone, before prefect.yaml is deployed
+    python -m deployments.register --choices    the names that the run forms of prefect.yaml's deployments offer, after
+                                                it, and again whenever a configuration or recovery plan is added
 
 The server is that of PREFECT_API_URL, the catalogue that of DAVAULT_HOME. Deployments of configurations that are gone
 are removed, and only those.
@@ -25,7 +27,7 @@ from uuid import UUID
 import tzlocal
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.responses import DeploymentResponse
@@ -142,6 +144,22 @@ def make_deployment(planned: Planned, choices: Choices) -> RunnerDeployment:
     return made
 
 
+def offer_choices(choices: Choices) -> list[str]:
+    """Have the run forms of deployments that others made of our flows (``prefect.yaml``) offer names to choose from,
+    too; the names of those deployments."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["davault"]))
+    names = []
+    with get_client(sync_client=True) as client:
+        for deployment in _found(client, ours):
+            if TAG in deployment.tags:
+                continue
+            schema = deployment.parameter_openapi_schema or {}
+            choices.offer(schema.get("properties", {}))
+            client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=schema))
+            names.append(f"{client.read_flow(deployment.flow_id).name}/{deployment.name}")
+    return names
+
+
 def _remove_others(wanted: Iterable[str], tag: str) -> None:
     keep = set(wanted)
     with get_client(sync_client=True) as client:
@@ -153,9 +171,12 @@ def _remove_others(wanted: Iterable[str], tag: str) -> None:
 
 
 def _registered(client: SyncPrefectClient, tag: str) -> list[DeploymentResponse]:
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG, tag]))
+    return _found(client, DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG, tag])))
+
+
+def _found(client: SyncPrefectClient, wanted: DeploymentFilter) -> list[DeploymentResponse]:
     found: list[DeploymentResponse] = []
-    while page := client.read_deployments(deployment_filter=ours, limit=PAGE, offset=len(found)):
+    while page := client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=len(found)):
         found += page
     return found
 
@@ -164,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Register, and say what is registered; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deployments.register", description=__doc__)
     parser.add_argument("--pool-only", action="store_true", help="make only the work pool and the kinds of blocks")
+    parser.add_argument("--choices", action="store_true", help="only the names that run forms of prefect.yaml offer")
     parser.add_argument(
         "--host",
         nargs="?",
@@ -184,10 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register_pool(pool_of(options.host or ""))
     register_kinds()
     # Those of the whole catalogue: a machine that registers its own part leaves them alone.
-    if options.alert_channel is not None or not (options.pool_only or options.host):
+    if options.alert_channel is not None or not (options.pool_only or options.choices or options.host):
         register_automations(options.alert_channel, _configured())
     zone = options.zone or tzlocal.get_localzone_name()
-    names = [] if options.pool_only else _register_catalogue(zone, options.host)
+    names = [] if options.pool_only else _register_catalogue(zone, options.host, choices_only=options.choices)
     pool = pool_of(options.host or "")
     if options.json:
         sys.stdout.write(json.dumps({"pool": pool, "deployments": names}) + "\n")
@@ -202,10 +224,12 @@ def _configured() -> list[str]:
         return [config.name for config in application.list_configs()]
 
 
-def _register_catalogue(zone: str, host: str | None) -> list[str]:
+def _register_catalogue(zone: str, host: str | None, *, choices_only: bool) -> list[str]:
     with open_application() as application:
         configs = application.list_configs()
         plans = [plan.name for plan in application.recovery.list_disaster_recovery_plans()]
+    if choices_only:
+        return offer_choices(Choices.of(configs, plans))
     if host is not None:
         return register_host(host, configs, zone=zone)
     return register_configurations(configs, zone=zone, plans=plans)

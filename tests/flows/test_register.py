@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from deployments.planning import deployment_name, plan
 from deployments.register import (
     bring_up,
     make_deployment,
+    offer_choices,
     register_configurations,
     register_host,
     register_pool,
@@ -116,6 +118,22 @@ def test_plans_are_drilled_every_month() -> None:
     assert registered()["execute-disaster-recovery/主站"].schedules == []
     register_configurations([], zone="Europe/Berlin")
     assert not [name for name in registered() if name.endswith("/主站")]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_forms_of_other_deployments_offer_names_too() -> None:
+    register_pool()
+    planned = plan(config("a", schedule_time="02:00"), "Etc/UTC")[0]
+    by_hand = make_deployment(replace(planned, name="by-hand", parameters={}), Choices.of([], ()))
+    by_hand.tags = ["davault"]
+    by_hand.apply()
+    assert offer_choices(Choices.of([config("重要文档"), config("photos")], [])) == ["full-backup/by-hand"]
+    found = registered()["full-backup/by-hand"]
+    text, nothing = found.parameter_openapi_schema["properties"]["configuration"]["anyOf"]
+    assert (text["enum"], nothing) == (["photos", "重要文档"], {"type": "null"})
+    assert len(found.schedules) == 1 and found.tags == ["davault"], "nothing else of it has changed"
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(found.id)
 
 
 def test_full_backups_alone_run_every_day() -> None:
