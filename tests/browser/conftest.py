@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.services.application import open_application
 from backup_core.testing.clocks import ManualClock
@@ -57,9 +58,18 @@ def _prepared(home: Path) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    _add_mirror(home)
     _add_slow(home)
     _add_past(home)
     return home
+
+
+def _add_mirror(home: Path) -> None:
+    with open_application(home) as application:
+        application.add_client(ClientConfig(name="usb", url=str(home / "usb")))
+        mirrors = [MirrorConfig(client="usb", path="/copies")]
+        config = application.get_config("quickstart").model_copy(update={"mirrors": mirrors})
+        application.add_config(config, replace=True)
 
 
 def _add_slow(home: Path) -> None:

@@ -231,6 +231,10 @@ class ControlRoom:
             lines = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))
         return "\n".join(line.message for line in lines)
 
+    def given_up(self) -> list[Path]:
+        """Messages that the server has put aside, after it had tried three times to deal with them."""
+        return sorted((self.home.prefect / "dlq").glob("*"))
+
     def stages(self, run: UUID) -> dict[str, StateType]:
         """The state of each stage of a run."""
         with self.client() as client:

@@ -18,8 +18,8 @@ HOSTS = ("web-1", "db-1")
 PROJECT = Path(__file__).resolve().parents[2]
 DAVAULT = str(Path(sys.executable).with_name("davault"))
 USER = "fleet"
-UPLOAD_LIMIT = "400K"
-"""Bytes a second, so that a backup lasts long enough to be disturbed."""
+SLOW_LINE = ("--limit-upload", "400K", "--pack-size", "4M", "--parallel-requests", "1")
+"""Bytes a second, so that a backup lasts long enough to be disturbed; and packs one after the other."""
 WINDOW_REQUESTS, WINDOW_SECONDS = 30, 30
 TLS_PORT = 4443
 
