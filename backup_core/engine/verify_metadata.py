@@ -1,10 +1,10 @@
-"""Are the small files of a repository there and right: keys, index files, snapshots, the config?"""
+"""Are the small files of a repository there and right: keys, index files, snapshots, the config, records?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backup_core.errors import BackupError, NotFound, ShortRead
+from backup_core.errors import BackupError, Corrupt, ListingUnproved, NotFound, ShortRead
 from backup_core.format.config_file import RepositoryConfig
 from backup_core.format.ids import sha256, to_hex
 from backup_core.format.layout import FileKind, file_name, id_of, is_id
@@ -12,6 +12,7 @@ from backup_core.format.snapshot import Snapshot
 from backup_core.progress import CancelToken
 from backup_core.repository.parallel import each
 from backup_core.repository.repository import Repository
+from backup_core.repository.sealed_records import SealedRecords
 from backup_core.results import Problem, Severity
 from backup_core.types import SnapshotId
 
@@ -41,7 +42,7 @@ def check_presence(repository: Repository, snapshots: Iterable[Snapshot]) -> dic
 def check_content(
     repository: Repository, snapshots: Iterable[Snapshot], *, cancel: CancelToken
 ) -> dict[SnapshotId, list[Problem]]:
-    """Fetch the config, every key and index file, and the snapshots' own files, past the local cache.
+    """Fetch the config, every key, index file and record, and the snapshots' own files, past the local cache.
 
     Problems with each snapshot's file, and ``COMMON`` -> those with the others. Storage errors are raised.
     """
@@ -66,6 +67,7 @@ def check_content(
             raise data
         elif to_hex(sha256(data)) != digits:
             problems.append(_problem(kind, digits, "does not have the content it was named after"))
+    found[COMMON] += _check_records(repository, cancel)
     return found
 
 
@@ -87,6 +89,24 @@ def _check_config(repository: Repository) -> list[Problem]:
         fault = f"is damaged: {error}"
     told = f"the file `config` {fault}. Put a copy back: without it nobody can open the repository"
     return [Problem("damaged-config", told, severity=Severity.ERROR)] if fault else []
+
+
+def _check_records(repository: Repository, cancel: CancelToken) -> list[Problem]:
+    """Records that are damaged, or under a name that is not theirs. No backup needs them, so these are warnings."""
+    records = SealedRecords(repository)
+    try:
+        names = records.list()
+    except ListingUnproved:
+        return []
+    problems = []
+    threads = repository.backend.promises.parallel_requests
+    for name, content in each(records.read, names, threads=threads, cancel=cancel):
+        if isinstance(content, (Corrupt, ShortRead)):
+            told = f"{content}. The next record of the installation that wrote it takes its place"
+            problems.append(Problem("damaged-record", told, object_id=name.path))
+        elif isinstance(content, BackupError) and not isinstance(content, NotFound):
+            raise content
+    return problems
 
 
 def _problem(kind: FileKind, digits: str, fault: str) -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from backup_core.errors import Corrupt, UnsupportedVersion
 from backup_core.format.ids import ID_BYTES, to_hex
@@ -77,6 +78,7 @@ def _draw_polynomial(random_bytes: Callable[[int], bytes]) -> int:
             return candidate
 
 
+@lru_cache(maxsize=64)  # each opening of a repository asks for the same one
 def is_irreducible(polynomial: int) -> bool:
     """Whether ``polynomial`` is irreducible over GF(2) and of degree 53.
 

@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -80,8 +81,7 @@ class SegmentWriter:
             raise RepositoryError(
                 f"an index of {self._blobs} blobs in {packs} packs is more than this program can hold"
             )
-        for prefix in range(FAN_OUT):
-            self._fan_out[prefix + 1] += self._fan_out[prefix]
+        self._fan_out = array("I", accumulate(self._fan_out))
         self._append_words(self._fan_out)
         self._append(pack_ids)
         self._append(pack_sizes)

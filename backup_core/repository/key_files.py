@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from backup_core.errors import (
@@ -108,7 +109,8 @@ class KeyFiles:
         """
         repository = self._repository
         with repository.lock(exclusive=True):
-            found = [info for info in self.list() if info.id.startswith(wanted)] if wanted else []
+            keys = self.list()
+            found = [info for info in keys if info.id.startswith(wanted)] if wanted else []
             if len(found) != 1:
                 what = "several keys begin" if found else "no key begins"
                 raise RepositoryError(f"{what} with {wanted!r}; list the keys to see what there is")
@@ -116,6 +118,11 @@ class KeyFiles:
                 raise RepositoryError(
                     f"the key {found[0].id[:8]} is the one in use and stays, so that the repository can always be "
                     "opened. Open it with another password, or change this one"
+                )
+            if not any(info.current and not info.damage for info in keys):
+                raise RepositoryError(
+                    "the key in use is damaged or missing on the server, so perhaps only this one opens the "
+                    "repository. Put it right first: davault key change"
                 )
             self._remove(found[0].id)
         return found[0].id
@@ -141,7 +148,10 @@ class KeyFiles:
     def _look_at(self, key: KeyId) -> KeyInfo:
         current = key == self._repository.key_id
         try:
-            file = KeyFile.decode(self._backend.get(file_name(FileKind.KEY, key)))
+            data = self._backend.get(file_name(FileKind.KEY, key))
+            if sha256(data).hexdigest() != key:
+                return KeyInfo(key, current, damage="it does not have the content it was named after")
+            file = KeyFile.decode(data)
         except (FormatError, StorageError) as error:
             return KeyInfo(key, current, damage=str(error))
         return KeyInfo(key, current, file.created, file.username, file.hostname, file.parameters)

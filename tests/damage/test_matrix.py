@@ -1,251 +1,206 @@
-"""Every kind of object, damaged in every way: found at the promised depth, named, and no hindrance to the rest."""
+"""Every row of docs/damage.md is what really happens: each kind of object, damaged in each way and place.
+
+The page is the table of this test: a row that is not true fails, and so does one that is missing.
+"""
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from backup_core.errors import BackupError, BlobMissing, Corrupt, NotARepository, WrongKey
-from backup_core.format.ids import to_hex
-from backup_core.format.layout import pack_name
-from backup_core.results import Outcome
-from backup_core.types import BlobType
+from backup_core.errors import BlobMissing, Corrupt, NotARepository, WrongKey
+from backup_core.progress import CancelToken
+from backup_core.repository.key_files import KeyFiles
+from backup_core.repository.parity.objects import fault_of, find_parity
+from backup_core.repository.repair.index import plan_index_repair, run_index_repair
+from backup_core.repository.repair.packs import plan_packs_repair, run_packs_repair
+from backup_core.repository.repository import Repository
+from backup_core.results import Problem
+from backup_core.storage.memory import MemoryBackend
+from backup_core.testing.clocks import ManualClock
 
-Damage = Callable[[dict[str, bytes], str], None]
+from .conftest import PASSWORD, Patient
+from .ward import CHEAP, EVERYTHING, PACKS, Ward, backed_up, damaged, hit, make_ward
 
-
-def flip(objects: dict[str, bytes], name: str, at: int | None = None) -> None:
-    content = bytearray(objects[name])
-    content[len(content) // 3 if at is None else at] ^= 0x10
-    objects[name] = bytes(content)
-
-
-def cut(objects: dict[str, bytes], name: str) -> None:
-    objects[name] = objects[name][: len(objects[name]) // 2]
-
-
-def shave(objects: dict[str, bytes], name: str) -> None:
-    objects[name] = objects[name][:-1]
+PAGE = Path(__file__).parents[2] / "docs" / "damage.md"
+KINDS = ("config", "key", "lock", "index", "snapshot", *PACKS, "parity object", "run record")
+UNOPENED = (WrongKey, Corrupt, NotARepository)
 
 
-def empty(objects: dict[str, bytes], name: str) -> None:
-    objects[name] = b""
+class Row(tuple[str, ...]):
+    """object, damage, where | found by the machine that backs up, by another | lost, after repair, after a backup."""
+
+    @property
+    def case(self) -> tuple[str, str, str]:
+        return self[0], self[1], self[2]
 
 
-def grow(objects: dict[str, bytes], name: str) -> None:
-    objects[name] += b"\0"
+def wanted() -> list[tuple[str, str, str]]:
+    """All cells that there are."""
+    cells = []
+    for kind in KINDS:
+        places = ("blobs", "header", "length") if kind in PACKS else ("start", "middle", "end")
+        cells += [(kind, damage, place) for damage, place in product(("flip", "truncate"), places)]
+        cells += [(kind, damage, "") for damage in ("delete", "swap", "duplicate")]
+    cells.remove(("config", "duplicate", ""))  # it has one name, and no other is looked at
+    return cells
 
 
-def delete(objects: dict[str, bytes], name: str) -> None:
-    del objects[name]
+def rows() -> list[Row]:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("| ") and line.count("|") == 9]
+    return [Row(cell.strip() for cell in line.strip("|").split("|")) for line in table[1:]]
 
 
-def swap(objects: dict[str, bytes], name: str) -> None:
-    """Other content of the right size, as after a mix-up on the server."""
-    objects[name] = random.Random(4).randbytes(len(objects[name]))
+@pytest.fixture(scope="session")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    return make_ward(tmp_path_factory.mktemp("ward"))
 
 
-ALL = [flip, cut, shave, empty, grow, delete, swap]
-SEEN_BY_SIZE = [cut, shave, empty, grow, delete]
+# ---- looking
 
 
-def restored_right(source: Path, out: Path, lost: set[str]) -> None:
-    """Every file that is not lost is back, and no lost one is, not even in part."""
-    for path in source.rglob("*"):
-        twin = out / path.relative_to(source)
-        if path.is_file():
-            if str(path) in lost:
-                assert not twin.exists()
-            else:
-                assert twin.read_bytes() == path.read_bytes()
-    assert not list(out.rglob(".davault-*"))
+def found_by(patient: Patient, *, fresh: bool) -> str:
+    """The least command that says that something is wrong."""
+    try:
+        repository = patient.open(fresh=fresh)
+    except UNOPENED:
+        return "any"
+    with repository:
+        unread: list[Problem] = []
+        shown = repository.snapshots(problems=unread)
+        if unread:
+            return "`list`"
+        if fresh:  # it knows no other backups than are shown
+            patient = replace(patient, snapshot=shown[-1])
+        for depth, command in (("quick", "`validate`"), ("data", "`validate --depth data`")):
+            summary = patient.check(repository, depth)  # type: ignore[arg-type]
+            if not summary.is_valid or summary.problems:
+                return command
+        found = find_parity(repository, problems=unread, cancel=CancelToken())
+        whole = [one for one in found if one.whole]
+        covered = frozenset[bytes]().union(*(one.packs for one in whole))
+        if unread or len(whole) < len(found) or covered != frozenset(repository.index.packs()):
+            return "`parity status`"
+        if any(fault_of(repository, one) for one in found):
+            return "`parity status --read-data`"
+        if any(holder.file is None for holder in repository.lock_holders()):
+            return "`health`"
+    return "–"
 
 
-def shown(failed, patient) -> set[str]:
-    return {str(patient.source.parent / path) for path in failed}
+def lost(ward: Ward, patient: Patient) -> set[str]:
+    """The files of the backup that a machine which has never seen the repository cannot have."""
+    try:
+        with patient.open(fresh=True) as repository:
+            snapshots = {s.id for s in repository.snapshots(problems=[])}
+            if patient.snapshot.id not in snapshots:
+                return set(EVERYTHING)
+            summary = patient.check(repository, "data")
+    except UNOPENED:
+        return set(EVERYTHING)
+    named = summary.damaged_files
+    assert summary.files_passed == summary.files_checked - len(named)
+    assert all(re.search("[0-9a-f]{16}", reason) for reason in named.values()), "each with the object behind it"
+    whole = [ward.paths[p.rstrip("/") or "/"] for p in named if p.endswith("/")]
+    return {p for p in named if not p.endswith("/")}.union(*whole)
 
 
-@pytest.mark.parametrize("damage", ALL)
-def test_data_packs(patient, tmp_path: Path, damage: Damage) -> None:
-    pack = patient.packs(BlobType.DATA)[0]
-    name = pack_name(pack)
-    size = len(patient.store.objects[name])
-    users = patient.files_of(pack)
-    lost = {
-        flip: patient.files_of(pack, lambda start, end: start <= size // 3 < end),
-        cut: patient.files_of(pack, lambda start, end: end > size // 2),
-        shave: set(),
-        grow: set(),
-    }.get(damage, users)
-    damage(patient.store.objects, name)
-    repository = patient.open(fresh=True)
-    quick = patient.check(repository, "quick")
-    if damage in SEEN_BY_SIZE:
-        assert set(quick.damaged_files) == users
-        assert all(to_hex(pack)[:16] in reason for reason in quick.damaged_files.values())
-    assert quick.is_valid is (damage not in SEEN_BY_SIZE)
-    data = patient.check(repository, "data")
-    assert not data.is_valid
-    assert set(data.damaged_files) == lost
-    assert all(to_hex(pack)[:16] in reason for reason in data.damaged_files.values())
-    assert to_hex(pack) in {problem.object_id for problem in data.problems}
-    assert data.files_checked == len(patient.files())
-    assert data.files_passed == data.files_checked - len(lost)
-    summary = patient.restore(repository, tmp_path / "out")
-    assert shown(summary.failed, patient) == lost
-    assert summary.outcome is (Outcome.COMPLETED_WITH_PROBLEMS if lost else Outcome.COMPLETED)
-    assert {p.object_id for p in summary.problems} == ({to_hex(pack)} if lost else set())
-    restored_right(patient.source, tmp_path / "out" / "docs", lost)
+def told(files: set[str], needed: set[str]) -> str:
+    """The page's word for a set of lost files."""
+    return "none" if not files else "hit" if files == needed else f"{sorted(files)} instead of {sorted(needed)}"
 
 
-def test_a_damaged_pack_header_is_found_and_costs_no_file(patient, tmp_path: Path) -> None:
-    pack = patient.packs(BlobType.DATA)[0]
-    flip(patient.store.objects, pack_name(pack), at=-20)
-    repository = patient.open(fresh=True)
-    assert patient.check(repository, "quick").is_valid
-    data = patient.check(repository, "data")
-    assert not data.is_valid
-    assert data.damaged_files == {}
-    assert "header" in " ".join(problem.message for problem in data.problems)
-    assert patient.restore(repository, tmp_path / "out").outcome is Outcome.COMPLETED
-    restored_right(patient.source, tmp_path / "out" / "docs", set())
+# ---- mending
 
 
-@pytest.mark.parametrize("fresh", [True, False], ids=["unknown machine", "machine with cache"])
-@pytest.mark.parametrize("damage", ALL)
-def test_tree_packs(patient, tmp_path: Path, damage: Damage, fresh: bool) -> None:
-    pack = patient.packs(BlobType.TREE)[0]
-    damage(patient.store.objects, pack_name(pack))
-    repository = patient.open(fresh=fresh)
-    quick = patient.check(repository, "quick")
-    if damage in SEEN_BY_SIZE:
-        assert not quick.is_valid
-        assert quick.files_passed == 0
-    data = patient.check(repository, "data")
-    assert not data.is_valid
-    assert to_hex(pack) in {problem.object_id for problem in data.problems}
-    if damage in (delete, empty, swap):
-        assert data.files_passed == 0
-        assert data.damaged_files
-    if not fresh:
-        # This machine knows its directories by heart, and can restore without the server's copy.
-        assert patient.restore(repository, tmp_path / "out").outcome is Outcome.COMPLETED
-        restored_right(patient.source, tmp_path / "out" / "docs", set())
-    elif damage in (delete, empty, swap):
-        with pytest.raises((Corrupt, BlobMissing)):
-            patient.restore(repository, tmp_path / "out")
+def mended(patient: Patient, repository: Repository) -> None:
+    """``unlock``, ``repair index``, ``repair packs --read-data``; for damaged keys ``key change``, ``key remove``."""
+    how: dict[str, Any] = {"progress": patient.progress, "cancel": CancelToken()}
+    repository.unlock()
+    index = plan_index_repair(repository, **how)
+    if not index.nothing_to_do:
+        run_index_repair(repository, index, **how)
+    repository.load_index()
+    packs = plan_packs_repair(repository, read_data=True, **how)
+    if not packs.nothing_to_do:
+        run_packs_repair(repository, packs, keep_in=None, **how)
+    keys = KeyFiles(repository)
+    if not any(key.current and not key.damage for key in keys.list()):
+        keys.change(PASSWORD, cost=CHEAP)
+    for key in keys.list():
+        if key.damage:
+            keys.remove(key.id)
 
 
-def test_one_damaged_directory_costs_only_what_is_in_it(patient, tmp_path: Path) -> None:
-    directory = max((p for p in patient.source.rglob("*") if p.is_dir()), key=lambda p: len(list(p.rglob("*"))))
-    repository = patient.open(fresh=True)
-    index = repository.load_index()
-    tree = dict(patient._nodes(repository))[str(directory)].subtree
-    place = index.find(tree)
-    flip(patient.store.objects, pack_name(place.pack), at=place.offset + place.length // 2)
-    repository = patient.open(fresh=True)
-    lost = {str(p) for p in directory.rglob("*") if p.is_file()}
-    quick = patient.check(repository, "quick")
-    assert list(quick.damaged_files) == [f"{directory}/"]
-    assert to_hex(place.pack)[:16] in quick.damaged_files[f"{directory}/"]
-    summary = patient.restore(repository, tmp_path / "out")
-    assert shown(summary.failed, patient) == {str(directory)}
-    restored_right(patient.source, tmp_path / "out" / "docs", lost)
-    # A machine that has the directory in its cache can even tell the names.
-    known = patient.check(patient.open(fresh=False), "data")
-    assert set(known.damaged_files) == lost
-    assert patient.restore(patient.open(fresh=False), tmp_path / "again").outcome is Outcome.COMPLETED
-
-
-@pytest.mark.parametrize("damage", ALL)
-def test_index_files(patient, tmp_path: Path, damage: Damage) -> None:
-    (name,) = (n for n in patient.store.objects if n.startswith("index/"))
-    damage(patient.store.objects, name)
-    known = patient.open(fresh=False)
-    known.load_index(problems=[])
-    if damage is not delete:
-        # The local copy is good: only fetching the file again can show the damage.
-        assert patient.check(known, "quick").is_valid
-        data = patient.check(known, "data")
-        assert not data.is_valid
-        assert data.damaged_files == {}
-        assert [p.kind for p in data.problems] == ["damaged-index"]
-        assert patient.restore(known, tmp_path / "out").outcome is Outcome.COMPLETED
-    fresh = patient.check(patient.open(fresh=True), "quick")
-    assert not fresh.is_valid
-    assert fresh.files_passed == 0
-    if damage is not delete:
-        assert name.partition("/")[2] in {problem.object_id for problem in fresh.problems}
-    with pytest.raises(BackupError):
-        patient.restore(patient.open(fresh=True), tmp_path / "fresh")
-
-
-@pytest.mark.parametrize("damage", ALL)
-def test_snapshot_files(patient, tmp_path: Path, damage: Damage) -> None:
-    name = f"snapshots/{patient.snapshot.id}"
-    damage(patient.store.objects, name)
-    known = patient.open(fresh=False)
-    quick, data = (patient.check(known, depth) for depth in ("quick", "data"))
-    assert quick.is_valid is (damage is not delete)
-    assert not data.is_valid
-    assert data.damaged_files == {}
-    assert [p.object_id for p in data.problems] == [patient.snapshot.id]
-    # Whoever still holds the snapshot can restore it.
-    assert patient.restore(known, tmp_path / "out").outcome is Outcome.COMPLETED
-    fresh = patient.open(fresh=True)
-    problems = []
-    assert fresh.snapshots(problems=problems) == []
-    assert [p.object_id for p in problems] == ([] if damage is delete else [patient.snapshot.id])
-
-
-@pytest.mark.parametrize("damage", ALL)
-def test_key_files(patient, damage: Damage) -> None:
-    (name,) = (n for n in patient.store.objects if n.startswith("keys/"))
-    damage(patient.store.objects, name)
-    # This machine has a copy of the key, and says that the server's is of no use.
-    known = patient.open(fresh=False)
-    assert patient.check(known, "quick").is_valid is (damage is not delete)
-    data = patient.check(known, "data")
-    assert not data.is_valid
-    assert {p.object_id for p in data.problems} == {name.partition("/")[2]}
-    with pytest.raises((WrongKey, Corrupt, NotARepository)):
-        patient.open(fresh=True)
-
-
-@pytest.mark.parametrize("damage", ALL)
-def test_the_config(patient, damage: Damage) -> None:
-    known = patient.open(fresh=False)
-    damage(patient.store.objects, "config")
-    data = patient.check(known, "data")
-    assert not data.is_valid
-    assert [p.kind for p in data.problems] == ["damaged-config"]
+def restored(patient: Patient, missing: set[str], out: Path) -> None:
+    """Whatever can be restored is right, and what is lost is not there, not even in part."""
     for fresh in (True, False):
-        with pytest.raises((WrongKey, Corrupt, NotARepository)):
-            patient.open(fresh=fresh)
+        with suppress(*UNOPENED, BlobMissing), patient.open(fresh=fresh) as repository:
+            patient.restore(repository, out)
+            break
+    for path in patient.source.rglob("*"):
+        twin = out / path.relative_to(patient.source.parent)
+        if twin.exists() and path.is_file():
+            assert twin.read_bytes() == path.read_bytes()
+            assert not fresh or str(path) not in missing
+        elif path.is_file():
+            assert missing
 
 
-def test_a_blob_with_a_second_copy_is_read_from_there(patient, tmp_path: Path) -> None:
-    repository = patient.open(fresh=True)
-    index = repository.load_index()
-    pack = patient.packs(BlobType.DATA)[0]
-    blobs = index.pack_blobs(pack)
-    copies = {blob.id: repository.read_blob(blob.id, BlobType.DATA) for blob in blobs}
-    # As two machines do that back up the same file at the same time: neither knows of the other's blobs.
-    with repository.lock(), repository.uploader() as uploader:
-        index.hide_packs(index.packs())
-        store = repository.blob_store(uploader)
-        for data in copies.values():
-            store.save_blob(BlobType.DATA, data)
-        store.flush()
-        uploader.finish()
-    swap(patient.store.objects, pack_name(pack))
-    repository = patient.open(fresh=True)
-    data = patient.check(repository, "data")
-    assert data.damaged_files == {}
-    assert not data.is_valid  # the pack is damaged all the same
-    summary = patient.restore(repository, tmp_path / "out")
-    assert summary.outcome is Outcome.COMPLETED
-    restored_right(patient.source, tmp_path / "out" / "docs", set())
+@pytest.fixture
+def bed(ward: Ward, tmp_path: Path) -> Patient:
+    """A copy to be damaged."""
+    clock = ManualClock()
+    clock.set(ward.patient.clock.now())
+    store = MemoryBackend(clock=clock)
+    store.objects |= ward.patient.store.objects
+    cache = Path(shutil.copytree(ward.patient.cache, tmp_path / "cache"))
+    return replace(ward.patient, store=store, clock=clock, cache=cache, rooms=[])
+
+
+def test_the_page_has_every_cell() -> None:
+    assert [row.case for row in rows()] == wanted()
+
+
+def observed(ward: Ward, bed: Patient, case: tuple[str, str, str], out: Path) -> Row:
+    needed = hit(ward, *case)
+    damaged(ward, bed, *case)
+    own, other = found_by(bed, fresh=False), found_by(bed, fresh=True)
+    before = lost(ward, bed)
+    restored(bed, before, out)
+    bed.clock.advance(31 * 60)
+    steps = [before]
+    # The directories above the source are part of a backup; as a rule they have changed by the next one.
+    os.utime(bed.source.parent, ns=(bed.clock.now().microsecond, random.Random(str(case)).randrange(10**18)))
+    try:
+        repository = bed.open(fresh=other != "any")
+    except UNOPENED:
+        assert case[0] == "config"
+        steps += [before, before]
+    else:
+        with repository:
+            mended(bed, repository)
+            steps.append(lost(ward, bed))
+            new = backed_up(bed, repository, "third")
+        steps.append(lost(ward, bed))
+        after = replace(bed, snapshot=new)
+        with bed.open(fresh=True) as repository:
+            repository.snapshots(problems=[])
+            assert after.check(repository, "data").is_valid, "a new backup is always whole"
+    assert steps[0] >= steps[1] >= steps[2], "nothing gets worse"
+    return Row([*case, own, other, *(told(step, needed) for step in steps)])
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: " ".join(filter(None, row.case)))
+def test_every_row_is_true(ward: Ward, bed: Patient, tmp_path: Path, row: Row) -> None:
+    assert observed(ward, bed, row.case, tmp_path / "out") == row

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from backup_core.errors import BackupError, Corrupt, ListingUnproved, NotFound, ShortRead
@@ -73,6 +74,18 @@ def find_parity(
         except (Corrupt, NotFound, ShortRead) as error:
             problems.append(Problem("parity", f"{entry.name} cannot be used: {error}", object_id=entry.name))
     return found
+
+
+def fault_of(repository: Repository, one: ParityObject) -> Problem | None:
+    """What is wrong with an object, by reading all of it. Raises ``StorageError`` when the server does not answer."""
+    try:
+        data = repository.backend.get(one.name)
+    except (NotFound, ShortRead) as error:
+        return Problem("parity", f"{one.name} cannot be read: {error}", object_id=one.name)
+    if sha256(data).hexdigest() != one.name.rpartition("/")[2]:
+        told = f"{one.name} is damaged; davault parity create --read-data makes another"
+        return Problem("parity", told, object_id=one.name)
+    return None
 
 
 def _header(repository: Repository, entry: ObjectInfo) -> ParityHeader:

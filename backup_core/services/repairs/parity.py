@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from backup_core.errors import BackupError, ConfigError, NotFound, ShortRead
+from backup_core.errors import BackupError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.repository.parity.making import (
     ParityPlan,
@@ -18,7 +17,7 @@ from backup_core.repository.parity.making import (
     plan_parity,
     run_parity,
 )
-from backup_core.repository.parity.objects import ParityObject, find_parity
+from backup_core.repository.parity.objects import ParityObject, fault_of, find_parity
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem, Severity
 
@@ -162,17 +161,9 @@ def _damaged(
     repository: Repository, objects: Sequence[ParityObject], tracker: ProgressTracker, cancel: CancelToken
 ) -> list[Problem]:
     tracker.phase("check")
-    return [found for one in objects if (found := _checked(repository, one, cancel)) is not None]
-
-
-def _checked(repository: Repository, one: ParityObject, cancel: CancelToken) -> Problem | None:
-    cancel.check()
-    try:
-        data = repository.backend.get(one.name)
-    except (NotFound, ShortRead) as error:
-        return Problem("parity", f"{one.name} cannot be read: {error}", object_id=one.name)
-    if sha256(data).hexdigest() != one.name.rpartition("/")[2]:
-        return Problem(
-            "parity", f"{one.name} is damaged; davault parity create --read-data makes another", object_id=one.name
-        )
-    return None
+    found = []
+    for one in objects:
+        cancel.check()
+        if (fault := fault_of(repository, one)) is not None:
+            found.append(fault)
+    return found

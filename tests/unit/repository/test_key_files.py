@@ -164,6 +164,25 @@ def test_damaged_keys_are_told_and_can_be_removed(bench: Bench) -> None:
     assert len(bench.keys()) == 1
 
 
+def test_while_the_key_in_use_is_damaged_no_other_goes(bench: Bench) -> None:
+    with bench.open(OLD) as repository:
+        name = f"keys/{repository.key_id}"
+        good = bench.server.objects[name]
+        keys = KeyFiles(repository)
+        other = keys.add(NEW)
+        # Still JSON that reads well, and no longer what the name says.
+        bench.server.objects[name] = good.replace(b'"username":"me"', b'"username":"we"')
+        assert [bool(info.damage) for info in keys.list() if info.current] == [True]
+        with pytest.raises(RepositoryError, match="key change"):
+            keys.remove(other)
+        del bench.server.objects[name]
+        with pytest.raises(RepositoryError, match="key change"):
+            keys.remove(other)
+        keys.change(OLD)
+        assert keys.remove(other) == other
+    assert _opens(bench, OLD, "another machine")
+
+
 def test_nobody_changes_keys_while_others_work(bench: Bench) -> None:
     with bench.open(OLD) as one, bench.open(OLD, "other") as two, two.lock():
         KeyFiles(one).add(NEW)
