@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
 
 from backup_core.catalogue.account_models import AccountRow, ProbeRow, TrafficRow
@@ -66,4 +66,5 @@ def _insert(session: Session) -> Any:
     """The dialect's INSERT, which alone knows what to do with a row that is there already."""
     bind = session.get_bind()
     name = bind.dialect.name if isinstance(bind, Connection) else bind.engine.dialect.name
-    return postgresql.insert if name == "postgresql" else sqlite.insert
+    # What PostgreSQL needs takes its time to load, and most have no use for it.
+    return import_module(f"sqlalchemy.dialects.{name}").insert

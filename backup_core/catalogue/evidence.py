@@ -12,9 +12,9 @@ from datetime import datetime
 
 from sqlmodel import col, select
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.database import Database
 from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
-from backup_core.catalogue.models import ManifestRow
 
 
 class Evidence:
@@ -24,8 +24,8 @@ class Evidence:
         self._database = database
 
     def note(
-        self, backups: Sequence[ManifestRow], fate: Fate, *, at: datetime, hostname: str, reason: str = ""
-    ) -> list[ManifestRow]:
+        self, backups: Sequence[KnownBackup], fate: Fate, *, at: datetime, hostname: str, reason: str = ""
+    ) -> list[KnownBackup]:
         """Record what becomes of these backups; those of which something was recorded already are left as they are,
         except that a person's word (``FORGOTTEN``, ``ACCEPTED``) replaces ``VANISHED``. Returns those recorded now."""
         noted = []

@@ -15,32 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.migrations import HEAD
 
 _BUSY_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """A row of the table ``manifest``; its fields are those of ``models.ManifestRow``."""
-
-    snapshot_id: str
-    repository_id: str
-    backup_id: str
-    configuration: str
-    backup_type: str
-    created_at: datetime
-    files: int
-    directories: int
-    total_size: int
-    data_added: int
-    stored_size: int
-    parent: str
-    hostname: str
-    paths: list[str]
-    tags: list[str]
-    encrypted: bool
-    problems: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +38,7 @@ class Glance:
     """By name."""
     settings: Mapping[str, Any]
     """Those whose keys begin as asked for."""
-    backups: list[Backup]
+    backups: list[KnownBackup]
     """Newest first."""
     validated: Mapping[str, datetime]
     """Snapshot id -> when it was last found whole."""
@@ -101,10 +79,10 @@ def _read(file: sqlite3.Connection, settings: str) -> Glance:
     )
 
 
-def _backups(rows: sqlite3.Cursor) -> list[Backup]:
+def _backups(rows: sqlite3.Cursor) -> list[KnownBackup]:
     columns = [column[0] for column in rows.description]
-    read = [(columns.index(field.name), _READERS.get(field.name, _as_it_is)) for field in fields(Backup)]
-    return [Backup(*(reader(row[number]) for number, reader in read)) for row in rows]
+    read = [(f.name, columns.index(f.name), _READERS.get(f.name, _as_it_is)) for f in fields(KnownBackup)]
+    return [KnownBackup(**{name: reader(row[number]) for name, number, reader in read}) for row in rows]
 
 
 def _as_it_is(value: Any) -> Any:

@@ -25,7 +25,7 @@ def each(
     """(item, result) in the order of ``items``; an error of storage or format is given in place of the result.
 
     At most ``ahead`` results (two for each thread if not given) are under way or wait for the caller, so memory stays
-    bounded. Other errors are raised.
+    bounded. Without ``threads`` each is worked out when the caller comes to it. Other errors are raised.
     """
 
     def attempt(item: Item) -> Result | StorageError | FormatError:
@@ -36,6 +36,9 @@ def each(
         except (StorageError, FormatError) as error:
             return error
 
+    if not threads:
+        yield from ((item, attempt(item)) for item in items)
+        return
     limit = max(1, 2 * threads if ahead is None else ahead)
     waiting: deque[tuple[Item, Future[Result | StorageError | FormatError]]] = deque()
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="davault-fetch") as pool:

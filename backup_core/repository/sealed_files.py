@@ -122,7 +122,11 @@ class SealedFiles:
 
         At most ``ahead`` of them are in memory.
         """
-        return each(lambda digits: self.read(kind, digits), ids, threads=self.threads, ahead=ahead, cancel=cancel)
+        wanted = list(ids)
+        # To hand a small file that lies on this disk to a thread takes longer than to read it.
+        at_hand = kind is FileKind.SNAPSHOT and set(self._cache.names(kind)).issuperset(wanted)
+        threads = 0 if at_hand else self.threads
+        return each(lambda digits: self.read(kind, digits), wanted, threads=threads, ahead=ahead, cancel=cancel)
 
     def write(self, kind: FileKind, json: bytes) -> str:
         """Seal and store one file; its hex id. Index and snapshot files are kept in the cache as well.

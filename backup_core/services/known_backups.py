@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import ManifestRow
 from backup_core.clock import Clock
 from backup_core.config.models import BackupConfig
 from backup_core.errors import BackupError, ConfigError, ListingUnproved, NotARepository
@@ -17,7 +17,7 @@ from backup_core.services.places_seen import SEEN, place_of, repository_seen
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.shown_backups import manifest
-from backup_core.services.snapshot_facts import manifest_row
+from backup_core.services.snapshot_facts import known_backup
 from backup_core.services.storage_shares import note_reading
 from backup_core.services.vanished import note_gone
 
@@ -60,7 +60,7 @@ class KnownBackups:
         for problem in problems:
             _LOG.warning("%s", problem.message)
         self._unreadable[repository.id] = problems
-        rows = [manifest_row(s, repository_id=repository.id, encrypted=repository.encrypted) for s in snapshots]
+        rows = [known_backup(s, repository_id=repository.id, encrypted=repository.encrypted) for s in snapshots]
         keep = [problem.object_id for problem in problems] if proved else None
         gone = self._catalogue.manifests.mirror(repository.id, rows, keep=keep)
         note_gone(self._catalogue, repository, gone, there={row.snapshot_id for row in rows}, clock=self._clock)
@@ -104,7 +104,7 @@ class KnownBackups:
     def add(self, opened: OpenRepository, summary: BackupSummary, *, tags: Sequence[str] = ()) -> None:
         """Record the backup that was just made."""
         self._catalogue.manifests.add(
-            ManifestRow(
+            KnownBackup(
                 snapshot_id=summary.snapshot_id,
                 repository_id=opened.repository.id,
                 backup_id=summary.backup_id,
@@ -206,7 +206,7 @@ class KnownBackups:
                 _LOG.warning("%s", message)
                 self._unlisted[config.name] = Problem("not-listed", message, severity=Severity.ERROR)
 
-    def _shown(self, rows: Sequence[ManifestRow]) -> list[BackupManifest]:
+    def _shown(self, rows: Sequence[KnownBackup]) -> list[BackupManifest]:
         validated = self._catalogue.history.last_good_validations()
         return [manifest(row, validated.get(row.snapshot_id)) for row in rows]
 

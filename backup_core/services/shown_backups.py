@@ -9,11 +9,10 @@ from backup_core.services.moments import to_local, to_local_if_any
 from backup_core.services.records import BackupManifest
 
 if TYPE_CHECKING:
-    from backup_core.catalogue.glance import Backup
-    from backup_core.catalogue.models import ManifestRow
+    from backup_core.catalogue.backups import KnownBackup
 
 
-def manifest(row: ManifestRow | Backup, validated_at: datetime | None) -> BackupManifest:
+def manifest(row: KnownBackup, validated_at: datetime | None) -> BackupManifest:
     """A backup as people see it."""
     return BackupManifest(
         backup_id=row.backup_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from backup_core.catalogue.models import ManifestRow
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.errors import ConfigError
 from backup_core.format.snapshot import Snapshot
 from backup_core.services.records import BackupManifest, RecoveryPoint
@@ -49,10 +49,10 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     return given
 
 
-def manifest_row(snapshot: Snapshot, *, repository_id: str, encrypted: bool) -> ManifestRow:
+def known_backup(snapshot: Snapshot, *, repository_id: str, encrypted: bool) -> KnownBackup:
     """A snapshot as the catalogue keeps it. One that another program made is known by the first digits of its id."""
     summary = snapshot.summary
-    return ManifestRow(
+    return KnownBackup(
         snapshot_id=snapshot.id,
         repository_id=repository_id,
         backup_id=backup_id_of(snapshot),

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
-from backup_core.catalogue.models import ManifestRow
 from backup_core.clock import Clock
 from backup_core.errors import BackupError, ConfigError
 from backup_core.repository.options import default_hostname
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def note_gone(
-    catalogue: Catalogue, repository: Repository, gone: Sequence[ManifestRow], *, there: Collection[str], clock: Clock
+    catalogue: Catalogue, repository: Repository, gone: Sequence[KnownBackup], *, there: Collection[str], clock: Clock
 ) -> None:
     """Settle what became of snapshots that a listing proved complete shows no more; ``there`` are those it shows.
 

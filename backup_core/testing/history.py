@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.disaster_models import RecoveryRunRow
-from backup_core.catalogue.models import ManifestRow, RunRow, ValidationRow
+from backup_core.catalogue.models import RunRow, ValidationRow
 from backup_core.catalogue.reading_models import SpaceReadingRow, StorageReadingRow
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.testing.clocks import ManualClock
@@ -59,7 +60,7 @@ class _State:
     stored: float = 0.0
     rubbish: float = 0.0
     """Stored bytes that only forgotten backups needed."""
-    kept: list[ManifestRow] = field(default_factory=list)
+    kept: list[KnownBackup] = field(default_factory=list)
 
 
 def make_past(
@@ -172,7 +173,7 @@ def _one_day(
     catalogue.setups.set(f"stored-size-of:{_repository_id(habit)}", round(state.stored))
 
 
-def _run_row(habit: Habit, started: datetime, row: ManifestRow) -> RunRow:
+def _run_row(habit: Habit, started: datetime, row: KnownBackup) -> RunRow:
     return RunRow(
         kind="backup",
         configuration=habit.name,
@@ -192,9 +193,9 @@ def _failed(catalogue: Catalogue, started: datetime, ended: datetime, habit: Hab
     catalogue.history.end_run(number, ended_at=ended, outcome="failed", error=error, requests=requests)
 
 
-def _manifest(state: _State, at: datetime, added: float, changed: float, *, full: bool) -> ManifestRow:
+def _manifest(state: _State, at: datetime, added: float, changed: float, *, full: bool) -> KnownBackup:
     number = f"{state.habit.name} {at.isoformat()}".encode().hex()
-    return ManifestRow(
+    return KnownBackup(
         snapshot_id=number[-64:].rjust(64, "0"),
         repository_id=_repository_id(state.habit),
         backup_id=f"{state.habit.name}_{at:%Y%m%d_%H%M%S}",

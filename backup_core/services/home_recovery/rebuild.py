@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.evidence_models import Fate
-from backup_core.catalogue.models import ManifestRow
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError, FormatError, NotARepository, WrongKey
 from backup_core.format.snapshot import Snapshot
@@ -274,13 +274,13 @@ class _Work:
                 self._service.known.mirror(OpenRepository(repository, config, FoundKey(key.secret, key.source)))
 
 
-def _row(repository_id: str, known: tuple[str, str, str, str]) -> ManifestRow | None:
+def _row(repository_id: str, known: tuple[str, str, str, str]) -> KnownBackup | None:
     snapshot_id, backup_id, configuration, created_at = known
     try:
         moment = datetime.fromisoformat(created_at)
     except ValueError:
         return None
-    return ManifestRow(
+    return KnownBackup(
         snapshot_id=snapshot_id,
         repository_id=repository_id,
         backup_id=backup_id,

@@ -25,7 +25,7 @@ from backup_core.services.mirroring.places import copy_of, opened_mirror
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.shown_backups import manifest
-from backup_core.services.snapshot_facts import configuration_name, manifest_row
+from backup_core.services.snapshot_facts import configuration_name, known_backup
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:
@@ -252,4 +252,4 @@ def _instead(opened: OpenRepository, place: MirrorConfig, fault: BackupError | N
 def _as_known_here(snapshot: Snapshot, repository: Repository) -> BackupManifest:
     """A copy as the backup that it is a copy of."""
     original = replace(snapshot, id=snapshot.original or snapshot.id)
-    return manifest(manifest_row(original, repository_id=repository.id, encrypted=repository.encrypted), None)
+    return manifest(known_backup(original, repository_id=repository.id, encrypted=repository.encrypted), None)

@@ -14,7 +14,7 @@ from backup_core.results import Problem
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.shown_backups import manifest
-from backup_core.services.snapshot_facts import backup_id_of, configuration_name, manifest_row
+from backup_core.services.snapshot_facts import backup_id_of, configuration_name, known_backup
 from backup_core.storage.request_ledger import Priority
 
 
@@ -92,7 +92,7 @@ def copies_in(opened: OpenRepository, config: BackupConfig, problems: list[Probl
     snapshots = repository.snapshots(problems=problems, allow_unproved=True)
     own = (snapshot for snapshot in reversed(snapshots) if configuration_name(snapshot) == config.name)
     return [
-        manifest(manifest_row(snapshot, repository_id=repository.id, encrypted=repository.encrypted), None)
+        manifest(known_backup(snapshot, repository_id=repository.id, encrypted=repository.encrypted), None)
         for snapshot in own
     ]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from backup_core.catalogue.models import ManifestRow
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.clock import Clock
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import BackupError, FormatError, NotFound
@@ -171,7 +171,7 @@ def newest_records(
     return found
 
 
-def _known(row: ManifestRow) -> KnownSnapshot:
+def _known(row: KnownBackup) -> KnownSnapshot:
     return KnownSnapshot(row.snapshot_id, row.backup_id, row.configuration, row.created_at.isoformat())
 
 

@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from backup_core.catalogue import open_catalogue
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
-from backup_core.catalogue.models import ManifestRow, RunRow
+from backup_core.catalogue.models import RunRow
 from backup_core.catalogue.transfer import CarriedTable
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -18,8 +19,8 @@ RUNS = CarriedTable(
 )  # fmt: skip
 
 
-def backup(name: str, *, day: int = 0) -> ManifestRow:
-    return ManifestRow(
+def backup(name: str, *, day: int = 0) -> KnownBackup:
+    return KnownBackup(
         snapshot_id=name * 64, repository_id="r", backup_id=f"docs_{name}", configuration="docs",
         backup_type="full", created_at=NOW + timedelta(days=day),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backup_core.catalogue import open_catalogue
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.glance import glance_at
 from backup_core.catalogue.models import ManifestRow, ValidationRow
@@ -33,7 +34,7 @@ def catalogue(place: str) -> Iterator[Catalogue]:
 def _filled(catalogue: Catalogue) -> None:
     for number, name in enumerate(("文档", "", "nul\0 and \udcff")):
         catalogue.manifests.add(
-            ManifestRow(
+            KnownBackup(
                 snapshot_id=f"{number:064x}",
                 repository_id="r",
                 backup_id=f"{name}_{number}",
@@ -69,7 +70,8 @@ def test_it_agrees_with_the_catalogue(catalogue: Catalogue, place: str) -> None:
     _filled(catalogue)
     seen = glance_at(Path(place), settings="of:")
     assert seen is not None
-    assert [asdict(backup) for backup in seen.backups] == [row.model_dump() for row in catalogue.manifests.listed()]
+    assert seen.backups == catalogue.manifests.listed() != []
+    assert set(asdict(seen.backups[0])) == set(ManifestRow.model_fields)
     assert seen.validated == catalogue.history.last_good_validations()
     assert [(c.name, c.client, c.target_path) for c in seen.configurations] == [
         ("a", "云", "/备份"),

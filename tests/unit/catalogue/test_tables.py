@@ -8,21 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import StatementError
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import (
-    ManifestRow,
-    PlanEventRow,
-    RestoreSessionRow,
-    RunRow,
-    ValidationRow,
-)
+from backup_core.catalogue.models import PlanEventRow, RestoreSessionRow, RunRow, ValidationRow
 from backup_core.errors import CatalogueError
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def manifest(number: int, **changes: Any) -> ManifestRow:
+def manifest(number: int, **changes: Any) -> KnownBackup:
     fields = {
         "snapshot_id": f"{number:064x}",
         "repository_id": "r1",
@@ -34,7 +29,7 @@ def manifest(number: int, **changes: Any) -> ManifestRow:
         "stored_size": 100 + number,
         "data_added": 200,
     }
-    return ManifestRow(**{**fields, **changes})
+    return KnownBackup(**{**fields, **changes})
 
 
 def session_row(**changes: Any) -> RestoreSessionRow:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import ManifestRow, RunRow
+from backup_core.catalogue.models import RunRow
 from backup_core.catalogue.reading_models import StorageReadingRow
 from backup_core.reports import schema
 from backup_core.reports.frames import Frames, load_frames
@@ -71,12 +72,12 @@ def test_all_together_is_the_sum_of_its_parts(frames: Frames) -> None:
     assert whole["backups_kept"].iloc[-1] == len(frames.backups)
 
 
-def manifest(number: int, at: datetime, **changes: object) -> ManifestRow:
+def manifest(number: int, at: datetime, **changes: object) -> KnownBackup:
     fields = {
         "snapshot_id": f"{number:064x}", "repository_id": "r", "backup_id": f"a_{number}", "configuration": "a",
         "backup_type": "full", "created_at": at, "total_size": 100, "data_added": 60, "stored_size": 30,
     }  # fmt: skip
-    return ManifestRow(**{**fields, **changes})
+    return KnownBackup(**{**fields, **changes})
 
 
 def test_without_readings_the_kept_backups_are_added_up(empty: Catalogue) -> None:

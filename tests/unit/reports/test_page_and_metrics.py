@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import ManifestRow
 from backup_core.reports import charts
 from backup_core.reports.frames import load_frames
 from backup_core.reports.metrics import metrics_server, metrics_text
@@ -91,7 +91,7 @@ def test_hostile_names_stay_text(empty: Catalogue) -> None:
     name = '<script>alert("x")</script>&\U0001f98a'
     for number in range(3):
         empty.manifests.add(
-            ManifestRow(snapshot_id=f"{number:064x}", repository_id="r", backup_id=f"b{number}", configuration=name,
+            KnownBackup(snapshot_id=f"{number:064x}", repository_id="r", backup_id=f"b{number}", configuration=name,
                         backup_type="full", created_at=NOW, total_size=10, data_added=10, stored_size=5)
         )  # fmt: skip
     page = html_page(build_report(load_frames(empty, zone=UTC), now=NOW))

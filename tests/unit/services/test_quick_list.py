@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,7 @@ def test_backups_of_others_in_its_repository(app: Application, configured, tmp_p
     configured("一")
     app.backup("一")
     row = app.manager.backup_service.catalogue.manifests.listed()[0]
-    changes = {"snapshot_id": "f" * 64, "backup_id": "ffffffff", "configuration": ""}
-    foreign = type(row)(**row.model_dump() | changes)
+    foreign = replace(row, snapshot_id="f" * 64, backup_id="ffffffff", configuration="")
     app.manager.backup_service.catalogue.manifests.add(foreign)
     seen = backups_at_a_glance(tmp_path / "home", "一")
     assert seen == app.backups("一")

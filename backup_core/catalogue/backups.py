@@ -1,0 +1,35 @@
+"""A backup as the catalogue knows it: a plain value, which is made and read in no time where there are thousands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBackup:
+    """One snapshot of a known repository; its fields are those of the table ``models.ManifestRow``."""
+
+    snapshot_id: str
+    repository_id: str
+    backup_id: str
+    configuration: str
+    """"" when another program made the snapshot."""
+    backup_type: str
+    created_at: datetime
+    """Aware."""
+    files: int = 0
+    directories: int = 0
+    total_size: int = 0
+    """Logical bytes."""
+    data_added: int = 0
+    """Plaintext bytes of blobs that were new."""
+    stored_size: int = 0
+    """Stored bytes that were new."""
+    parent: str = ""
+    hostname: str = ""
+    paths: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    """Those that people gave, without the ones by which this program knows its snapshots."""
+    encrypted: bool = True
+    problems: int = 0
