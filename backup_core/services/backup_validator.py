@@ -151,7 +151,7 @@ class BackupValidator:
         if backup_ids:
             wanted = [known.one(backup_id) for backup_id in backup_ids]
         else:
-            wanted = known.listed(config_name, refresh=True)
+            wanted = known.listed(config_name, refresh=True, records=True)
         groups: dict[str, list[BackupManifest]] = {}
         for backup in wanted:
             group = groups.setdefault(known.configuration_of(backup), [])

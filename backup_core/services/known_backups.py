@@ -19,7 +19,7 @@ from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.shown_backups import manifest
 from backup_core.services.snapshot_facts import known_backup
 from backup_core.services.storage_shares import note_reading
-from backup_core.services.vanished import note_gone
+from backup_core.services.vanished import note_gone, note_recorded
 
 _LOG = logging.getLogger(__name__)
 _SIZE_OF = "stored-size-of:"
@@ -39,11 +39,12 @@ class KnownBackups:
         self._unreadable: dict[str, list[Problem]] = {}
         self._unlisted: dict[str, Problem] = {}
 
-    def mirror(self, opened: OpenRepository, *, strict: bool = False) -> list[str]:
+    def mirror(self, opened: OpenRepository, *, strict: bool = False, records: bool = False) -> list[str]:
         """Make the catalogue show what the open repository holds; the ids of its backups, oldest first.
 
         A snapshot that is damaged keeps its place in the list, so that a validation names it. When the server's listing
-        may be incomplete, nothing is taken off the list; with ``strict`` that raises ``ListingUnproved``.
+        may be incomplete, nothing is taken off the list; with ``strict`` that raises ``ListingUnproved``. With
+        ``records``, the sealed records are asked as well which backups there should be: a few requests.
         """
         repository = opened.repository
         problems: list[Problem] = []
@@ -64,6 +65,9 @@ class KnownBackups:
         keep = [problem.object_id for problem in problems] if proved else None
         gone = self._catalogue.manifests.mirror(repository.id, rows, keep=keep)
         note_gone(self._catalogue, repository, gone, there={row.snapshot_id for row in rows}, clock=self._clock)
+        if records and proved:
+            there = {row.snapshot_id for row in rows}.union(problem.object_id for problem in problems)
+            note_recorded(self._catalogue, repository, there=there, clock=self._clock)
         self._catalogue.setups.set(
             SEEN + opened.config.name,
             {
@@ -139,14 +143,14 @@ class KnownBackups:
         return repository_seen(self._catalogue.setups.setting(SEEN + config.name), _place(config))
 
     def listed(
-        self, config_name: str | None = None, *, refresh: bool = False, foreign: bool = False
+        self, config_name: str | None = None, *, refresh: bool = False, foreign: bool = False, records: bool = False
     ) -> list[BackupManifest]:
-        """Backups, newest first; see ``BackupService.manifests``."""
+        """Backups, newest first; see ``BackupService.manifests``, and ``mirror`` for ``records``."""
         if config_name is None:
-            self._refresh_all(always=refresh)
+            self._refresh_all(always=refresh, records=records)
             return self._shown(self._catalogue.manifests.listed())
         config = self._configurations.get(config_name)
-        self._refresh(config, always=refresh)
+        self._refresh(config, always=refresh, records=records)
         rows = self._catalogue.manifests.listed(config.name)
         repository_id = self.repository_id(config)
         if foreign and repository_id is not None:
@@ -181,24 +185,24 @@ class KnownBackups:
             "target_path and key"
         )
 
-    def _refresh(self, config: BackupConfig, *, always: bool) -> None:
+    def _refresh(self, config: BackupConfig, *, always: bool, records: bool = False) -> None:
         if not always and self.repository_id(config) is not None:
             return
         try:
             with self._repositories.opened(config) as opened:
-                self.mirror(opened)
+                self.mirror(opened, records=records)
         except NotARepository:
             if self.repository_id(config) is not None:
                 raise  # there was one
             _LOG.debug("%s has no repository yet", config.name)
 
-    def _refresh_all(self, *, always: bool) -> None:
+    def _refresh_all(self, *, always: bool, records: bool = False) -> None:
         done: set[str] = set()
         for config in self._configurations.all():
             if _place(config) in done:
                 continue
             try:
-                self._refresh(config, always=always)
+                self._refresh(config, always=always, records=records)
                 done.add(_place(config))
                 self._unlisted.pop(config.name, None)
             except BackupError as error:

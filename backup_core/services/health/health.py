@@ -80,14 +80,17 @@ class Health:
         self, config: BackupConfig, longest: float, tracker: ProgressTracker, cancel: CancelToken
     ) -> Iterator[HealthCheck]:
         def opened() -> AbstractContextManager[OpenRepository]:
-            return self._service.opened(
-                config.name, tracker=tracker, cancel=cancel, priority=Priority.VALIDATION, patience=_PATIENCE
+            return self._service.repositories.opened(
+                config, tracker=tracker, cancel=cancel, priority=Priority.VALIDATION, patience=_PATIENCE
             )
+
+        def look(repository: OpenRepository) -> None:
+            self._service.known.mirror(repository, records=True)
 
         here = config.is_of(this_host())
         if here:
             # Only the configuration's own machine has what opens its repository.
-            yield from self._of_place(config.name, config, opened, cancel)
+            yield from self._of_place(config.name, config, opened, cancel, look=look)
         # Fresh when the server could be asked, and all that is known when it could not.
         newest = _newest(row.created_at for row in self._service.catalogue.manifests.listed(config.name))
         advice = f"back up now (davault backup {config.name}), and see why the schedule did not"
@@ -138,7 +141,7 @@ class Health:
         opened: Callable[[], AbstractContextManager[OpenRepository]],
         cancel: CancelToken,
         *,
-        look: Callable[[OpenRepository], None] = lambda _: None,
+        look: Callable[[OpenRepository], None],
     ) -> list[HealthCheck]:
         """Reachability, key, and what the open repository itself shows."""
         checks: list[HealthCheck] = []

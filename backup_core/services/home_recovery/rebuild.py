@@ -6,10 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.evidence_models import Fate
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError, FormatError, NotARepository, WrongKey
@@ -35,7 +33,7 @@ from backup_core.services.repositories import OpenRepository
 from backup_core.services.run_records.areas import TABLES
 from backup_core.services.run_records.document import RecordDocument
 from backup_core.services.run_records.keeper import RecordKeeper, newest_records
-from backup_core.services.vanished import vanished_sentence
+from backup_core.services.vanished import row_of, vanished_sentence
 from backup_core.services.webdav_service import WebDAVService
 from backup_core.storage.backend import Backend
 
@@ -256,7 +254,7 @@ class _Work:
         there = {str(snapshot.id) for snapshot in snapshots}
         self._service.catalogue.evidence.back(sorted(there))
         lost = [
-            _row(repository.id, known) for d in documents for known in d.snapshots if known.snapshot_id not in there
+            row_of(repository.id, known) for d in documents for known in d.snapshots if known.snapshot_id not in there
         ]
         self._service.catalogue.evidence.note(
             [row for row in lost if row is not None],
@@ -272,22 +270,6 @@ class _Work:
             if entry.change is not Change.KEPT:
                 config = self._service.configurations.get(entry.name)
                 self._service.known.mirror(OpenRepository(repository, config, FoundKey(key.secret, key.source)))
-
-
-def _row(repository_id: str, known: tuple[str, str, str, str]) -> KnownBackup | None:
-    snapshot_id, backup_id, configuration, created_at = known
-    try:
-        moment = datetime.fromisoformat(created_at)
-    except ValueError:
-        return None
-    return KnownBackup(
-        snapshot_id=snapshot_id,
-        repository_id=repository_id,
-        backup_id=backup_id,
-        configuration=configuration,
-        backup_type="",
-        created_at=moment,
-    )
 
 
 def _same(one: dict[str, object], other: dict[str, object], aside: Sequence[str]) -> bool:

@@ -19,6 +19,8 @@ from backup_core.repository.repair.packs import PacksRepair, PacksReport, plan_p
 from backup_core.repository.repair.snapshots import DamagedSnapshot, plan_snapshot_repair, run_snapshot_repair
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem
+from backup_core.services.run_records.keeper import RecordKeeper
+from backup_core.services.vanished import record_forgotten
 from backup_core.types import PackId
 
 if TYPE_CHECKING:
@@ -123,6 +125,10 @@ class Repairs:
             plan = plan_snapshot_repair(repository, wanted, progress=tracker, cancel=token)
             if dry_run or not plan:
                 return plan
+            if forget:
+                # First the word, then the deed: a snapshot that goes without a word counts as stolen.
+                damaged = [str(one.snapshot.id) for one in plan]
+                record_forgotten(self._service, damaged, reason="it was damaged; a repair kept what was left of it")
             return run_snapshot_repair(repository, plan, forget=forget, progress=tracker, cancel=token)
 
         return self._work(config_name, work, dry_run=dry_run, cancel=cancel, progress=progress)
@@ -152,6 +158,7 @@ class Repairs:
             done = work(repository, tracker, token)
             if not dry_run:
                 self._service.known.mirror(opened)
+                RecordKeeper(self._service).keep(opened)
                 _LOG.info("looked after the repository of %s", config.name)
         return done
 
