@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart serve stop test torture lint format constraints bench browser screenshots clean fleet
+.PHONY: help venv quickstart serve stop test torture fuzz lint format constraints bench browser screenshots clean fleet
 
 # The first interpreter that is new enough; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -102,6 +102,11 @@ torture: $(VENV)/.installed-dev .cache/test-programs ## the same at length (hour
 	DAVAULT_TALLY=$(CURDIR)/.cache/tally DAVAULT_DEATHS=$(DEATHS) DAVAULT_KILLS=$(KILLS) DAVAULT_HISTORIES=$(HISTORIES) \
 		$(BIN)/pytest -n $(JOBS) --dist=worksteal -o timeout=0 $(TORTURE)
 	@$(BIN)/python tools/torture_summary.py .cache/tally
+
+FUZZ_SECONDS ?= 120
+FUZZ ?=
+fuzz: $(VENV)/.installed-dev ## every reader of bytes from a server, by coverage, where atheris is installed (half an hour)
+	@$(BIN)/python -m tools.fuzz --seconds $(FUZZ_SECONDS) --jobs 1 $(if $(FUZZ),$(FUZZ),--write)
 
 clean: ## remove what make and the tests have made (not the venv, not your backups)
 	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

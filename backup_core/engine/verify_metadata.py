@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backup_core.errors import BackupError, Corrupt, ListingUnproved, NotFound, ShortRead
+from backup_core.errors import BackupError, FormatError, ListingUnproved, NotFound, ShortRead
 from backup_core.format.config_file import RepositoryConfig
 from backup_core.format.ids import sha256, to_hex
 from backup_core.format.layout import FileKind, file_name, id_of, is_id
@@ -101,7 +101,7 @@ def _check_records(repository: Repository, cancel: CancelToken) -> list[Problem]
     problems = []
     threads = repository.backend.promises.parallel_requests
     for name, content in each(records.read, names, threads=threads, cancel=cancel):
-        if isinstance(content, (Corrupt, ShortRead)):
+        if isinstance(content, (FormatError, ShortRead)):
             told = f"{content}. The next record of the installation that wrote it takes its place"
             problems.append(Problem("damaged-record", told, object_id=name.path))
         elif isinstance(content, BackupError) and not isinstance(content, NotFound):

@@ -185,6 +185,8 @@ def decode_header(part: Buffer) -> ParityHeader:
     if sha256(header).digest() != bytes(sealed[-digest:]):
         raise Corrupt("its header is damaged", kind="parity")
     try:
+        if zstandard.frame_content_size(header) > _MAX_HEADER:  # more than the limit would be made room for
+            raise Corrupt("it claims to be too long", kind="parity")
         found = orjson.loads(zstandard.ZstdDecompressor().decompress(header, max_output_size=_MAX_HEADER))
         packs = tuple((PackId(from_hex(digits)), int(size)) for digits, size in found["packs"])
         layout = ParityLayout(int(found["data"]), int(found["parity"]), int(found["cell"]), packs)

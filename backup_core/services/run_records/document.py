@@ -57,7 +57,7 @@ def decode(text: bytes) -> RecordDocument:
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt(f"a record is no JSON: {error}", kind="record") from error
     if not isinstance(values, dict):
         raise Corrupt("a record is not an object", kind="record")
@@ -67,7 +67,7 @@ def decode(text: bytes) -> RecordDocument:
             f"a record has version {version!r}, which a newer version of this program wrote; use that one",
             kind="record",
         )
-    areas = values.get("areas")
+    areas, snapshots = values.get("areas"), values.get("snapshots")
     return RecordDocument(
         repository_id=_text(values, "repository_id"),
         writer=_text(values, "writer"),
@@ -77,7 +77,9 @@ def decode(text: bytes) -> RecordDocument:
         clients=_objects(values.get("clients")),
         configurations=_objects(values.get("configurations")),
         snapshots=tuple(
-            KnownSnapshot(*map(str, s[:4])) for s in values.get("snapshots") or () if isinstance(s, list) and len(s) > 3
+            KnownSnapshot(*map(str, s[:4]))
+            for s in (snapshots if isinstance(snapshots, list) else ())
+            if isinstance(s, list) and len(s) > 3
         ),
         areas={str(k): list(_objects(v)) for k, v in areas.items()} if isinstance(areas, dict) else {},
         version=version,

@@ -28,6 +28,7 @@ QUOTA = (
 """Request body: RFC 4331."""
 
 _STATUS_CODE = re.compile(r"^\s*HTTP/[\d.]+\s+(\d{3})")
+_INTEGER = re.compile("-?[0-9]{1,20}")
 _NUMBERS = {"getcontentlength", "quota-available-bytes", "quota-used-bytes"}
 
 
@@ -91,8 +92,8 @@ class _Reader:
             hit = _STATUS_CODE.match(text)
             target = self._entry if parent == "response" else self._propstat
             target.status = int(hit.group(1)) if hit else target.status
-        elif local in _NUMBERS and parent == "prop" and text.isascii() and text.lstrip("-").isdigit():
-            self._propstat.numbers[local] = int(text[:20])
+        elif local in _NUMBERS and parent == "prop" and _INTEGER.fullmatch(text):
+            self._propstat.numbers[local] = int(text)
         elif local == "getlastmodified" and parent == "prop":
             self._propstat.modified = text
         elif local == "propstat" and 200 <= self._propstat.status < 300:
@@ -130,4 +131,6 @@ def parse(body: bytes) -> list[Entry]:
         parser.Parse(body.lstrip(), True)
     except expat.ExpatError as error:
         raise ShortRead(f"the server's list of resources is cut or broken: {error}") from error
+    except (LookupError, ValueError) as error:
+        raise Unsupported(f"the server's list of resources is in an encoding that is not supported: {error}") from error
     return reader.entries
