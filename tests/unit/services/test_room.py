@@ -32,9 +32,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
 
 
 def test_a_backup_that_cannot_fit_is_refused(
-    app: Application, configured: Configured, source: Path, room: Callable[[int | None], None]
+    app: Application, configured: Configured, source: Path, room: Callable[[int | None], None], tmp_path: Path
 ) -> None:
-    configured(hooks={"before": ["touch ran"]})
+    configured(hooks={"before": [f"touch {tmp_path}/ran"]})
     (source / "large").write_bytes(os.urandom(3 * MIB))
     room(2 * MIB)
     with pytest.raises(BackupExecutionError) as caught:
@@ -43,10 +43,11 @@ def test_a_backup_that_cannot_fit_is_refused(
     assert isinstance(caught.value.__cause__, QuotaExceeded)
     assert exit_code_of(caught.value) is ExitCode.STORAGE
     assert app.runs("文档")[0].outcome == "failed"
-    assert app.backups("文档", refresh=True) == []
+    assert app.backups("文档", refresh=True) == [] and not (tmp_path / "ran").exists()
     # What compresses well fits, and so does what is stored already.
     (source / "large").write_bytes(b"line\n" * 600_000)
     app.backup("文档")
+    assert (tmp_path / "ran").exists()
     room(100_000)
     (source / "一.txt").write_text("another")
     assert app.backup("文档").files_changed == 1
