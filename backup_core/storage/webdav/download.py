@@ -13,8 +13,12 @@ from backup_core.storage.webdav.client import LARGEST_ERROR, Incoming, WebDAVCli
 from backup_core.storage.webdav.status import Reply, web_page
 from backup_core.storage.webdav.urls import Segments
 
-_CONTENT_RANGE = re.compile(r"^\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*$", re.IGNORECASE)
-_UNSATISFIED = re.compile(r"^\s*bytes\s+\*/(\d+)\s*$", re.IGNORECASE)
+LARGEST_OBJECT = 1 << 30
+"""Most bytes that are taken of an object of which only the server says how long it is."""
+
+_LENGTH = re.compile("[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"^\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*$", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"^\s*bytes\s+\*/([0-9]{1,18})\s*$", re.IGNORECASE)
 
 
 class Download:
@@ -79,6 +83,14 @@ class Download:
             self._got += len(useful)
             if self._is_complete:
                 return
+            self._bound(self._got)
+
+    def _bound(self, length: int) -> None:
+        if length > LARGEST_OBJECT:
+            raise Unsupported(
+                f"GET {self._name}: the server gives more than {LARGEST_OBJECT} bytes, and no object is that long",
+                key=self._name,
+            )
 
     def _understand(self, incoming: Incoming, start: int) -> int:
         """How many bytes to skip to come to ``start``; raises for answers that do not hold the bytes."""
@@ -93,7 +105,7 @@ class Download:
             )
         if incoming.status == 200:  # the whole object, be it because the server knows no ranges
             length = incoming.headers.get("content-length", "")
-            self._settle(int(length) if length.isascii() and length.isdigit() else None, start)
+            self._settle(int(length) if _LENGTH.fullmatch(length) else None, start)
             return start
         told = _CONTENT_RANGE.match(incoming.headers.get("content-range", ""))
         if told is None or int(told.group(1)) != start:
@@ -103,6 +115,7 @@ class Download:
             self._settle(int(told.group(3)), start)
         elif self._length is None:
             self._length = int(told.group(2)) + 1 - self._offset
+            self._bound(self._length)
         return 0
 
     def _understand_end(self, incoming: Incoming) -> None:
@@ -119,6 +132,7 @@ class Download:
             return
         if self._length is None and size >= start:
             self._length = size - self._offset
+            self._bound(self._length)
         elif self._length is None or self._offset + self._length > size:
             raise ShortRead(
                 f"{self._name} has {size} bytes, and bytes behind its end were asked for",

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
-from backup_core.storage.webdav.multistatus import Entry
+from backup_core.errors import Unsupported
+from backup_core.storage.webdav.multistatus import MOST_ENTRIES, Entry
 from backup_core.storage.webdav.profiles import SUSPICIOUS_PAGES, Profile
 from backup_core.storage.webdav.urls import Place, Segments, is_relative, same, segments_of_href, split
 
@@ -70,6 +71,8 @@ def read_folder(ask: Ask, place: Place, segments: Segments, profile: Profile) ->
                 break
             return None
         entries += page.entries
+        if len(entries) > MOST_ENTRIES:
+            raise Unsupported(f"the server lists more than {MOST_ENTRIES} resources in one folder")
         moment = page.headers.get("date", "")
         link = next_link(page.headers)
         if not link:
