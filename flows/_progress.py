@@ -54,12 +54,15 @@ class ProgressArtifact:
         self._stop.set()
         self._thread.join(LAST_WORD)
         if error is None and not self._thread.is_alive():
-            self._send(100.0, f"{self._title}: done")
+            self._send(100.0, f"done - {self._title}")
 
     def _send_all(self) -> None:
         while not self._stop.wait(INTERVAL):
             state = self._newest
-            self._send(percent(state), f"{self._title}: {describe(state) or 'starting'}")
+            value = percent(state)
+            # The page of a run shows the first forty characters, and names the run above them.
+            share = f"{value:.0f} %, " if value else ""
+            self._send(value, f"{share}{describe(state) or 'starting'} - {self._title}")
 
     def _send(self, value: float, text: str) -> None:
         if self._sent == (value, text):

@@ -105,7 +105,7 @@ def _attention(report: Report) -> Iterator[str]:
     yield from ("## What asks for attention", "")
     for one in report.attention:
         mark = "**SERIOUS** " if one.serious else ""
-        yield f"- {mark}**{escaped(one.subject)}**: {escaped(one.message)}. {escaped(one.advice)}."
+        yield f"- {mark}**{escaped(one.subject)}**: {escaped(one.message)}; {escaped(one.advice)}."
     yield ""
 
 

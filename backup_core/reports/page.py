@@ -59,7 +59,7 @@ def _verdict(report: Report) -> Iterator[str]:
     word = "bad" if serious else "fair"
     count = f"{len(report.attention)} things ask" if len(report.attention) > 1 else "One thing asks"
     lines = "".join(
-        f'<li class="{"serious" if one.serious else "minor"}"><b>{escape(one.subject)}</b>: {escape(one.message)}.'
+        f'<li class="{"serious" if one.serious else "minor"}"><b>{escape(one.subject)}</b>: {escape(one.message)};'
         f" <span>{escape(one.advice)}.</span></li>"
         for one in report.attention
     )

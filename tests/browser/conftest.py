@@ -44,7 +44,7 @@ collect_ignore_glob = [] if WANTED else ["test_*.py"]
 @pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     """A home after the quickstart. Its path is short, because pictures show it."""
-    with tempfile.TemporaryDirectory(prefix="davault-") as place:
+    with tempfile.TemporaryDirectory(prefix="davault-", dir="/tmp") as place:
         yield _prepared(Path(place))
 
 

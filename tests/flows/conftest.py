@@ -20,6 +20,7 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
+    PREFECT_UI_URL,
     temporary_settings,
 )
 from prefect.testing.utilities import prefect_test_harness
@@ -28,6 +29,8 @@ from backup_core.config.models import BackupConfig
 from backup_core.results import BackupSummary, Outcome, RestoreSummary
 from backup_core.services.records import BackupValidationResult, RestorePreview
 
+PAGES = "http://pages.test"
+"""Where the server's notices say that its pages are."""
 MOMENT = datetime(2026, 11, 23, 2, 0).astimezone()
 
 
@@ -38,6 +41,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         PREFECT_HOME: tmp_path_factory.mktemp("prefect-home"),
         # The heartbeat makes every run wait a second at its end.
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_UI_URL: PAGES,
     }
     with temporary_settings(settings), prefect_test_harness(server_startup_timeout=120):
         yield

@@ -1,13 +1,11 @@
 """What a person may do to a run, and what may befall it, with a real server, real workers and a real WebDAV server.
 
-A few of these in ``make test``; ``DAVAULT_ROOM=1`` for all, which takes ten minutes, most of them waiting.
+One of these in ``make test``; ``DAVAULT_ROOM=1`` for all, which takes ten minutes, most of them waiting.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import itertools
-import json
 import os
 import signal
 import subprocess
@@ -19,17 +17,14 @@ from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelling, Failed
+from prefect.states import Cancelling
 
 from backup_core.clock import SystemClock
 from backup_core.config.models import BackupConfig
-from backup_core.services.alerts.records import Alert, AlertKind
 from backup_core.testing.webdav_server import Request, WebDAVServer
 from deployments.automations import Periods, register_automations, remove_automations
 from deployments.unfinished import UNHEARD
-from flows._signs import emit_alert, emit_watched
 
-from .hooks import Hook
 from .room import ControlRoom, Gate, kill, locks
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
@@ -108,59 +103,6 @@ def test_a_worker_that_is_stopped_loses_no_run(
     assert gate.passed <= PACKS + IN_FLIGHT, "what was uploaded is not uploaded again"
     room.check(restic_old, dav, config)
     assert_no_process_called_another_host(room)
-
-
-def test_alerts_of_every_kind_and_silence_are_told(room: ControlRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Hook() as hook:
-        monkeypatch.setenv("CHANNEL", f"http://{hook.address}/")
-        register_automations("env:CHANNEL", ["文档"], periods=Periods(timedelta(seconds=11), timedelta(minutes=9)))
-        emit_watched(["other"], [])
-        room.deploy(BackupConfig(name="alerts", source_paths=["/s"], target_client_id="c", target_path="/b"))
-        with room.client() as client:
-            deployment = client.read_deployment_by_name("full-backup/alerts")
-            run = client.create_flow_run_from_deployment(deployment.id)
-        told: dict[str, str] = {}
-        awaited = [f"Davault: {kind.value} it is" for kind in AlertKind]
-        awaited += [f"Davault: {run.name} has failed", "Davault has fallen silent", "Davault: no new backup of 文档"]
-        looks = itertools.count()
-
-        def happen() -> None:
-            for kind in AlertKind:
-                if f"Davault: {kind.value} it is" not in told:
-                    emit_alert(Alert(kind, "文档", f"{kind.value} it is", f"mend {kind.value}"))
-            if f"Davault: {run.name} has failed" not in told:
-                with room.client() as client:
-                    client.set_flow_run_state(run.id, Failed(message="507 Insufficient Storage"), force=True)
-
-        def heard() -> bool:
-            if next(looks) % 50 == 0:
-                happen()  # once more every ten seconds: the server takes a while until it acts on new automations
-            while (body := hook.taken()) is not None:
-                document = json.loads(body)
-                told[document["subject"]] = document["text"]
-            return told.keys() >= set(awaited)
-
-        room.until(heard, what=lambda: f"told of {sorted(set(awaited) - told.keys())}")
-        for kind in AlertKind:
-            assert told[f"Davault: {kind.value} it is"] == f"{kind.value} it is.\nWhat to do: mend {kind.value}"
-        assert "507 Insufficient Storage" in told[f"Davault: {run.name} has failed"]
-        assert f"{room.url}/runs/flow-run/{run.id}" in told[f"Davault: {run.name} has failed"]
-        assert "Is a worker running?" in told["Davault has fallen silent"]
-        assert "davault backup 文档" in told["Davault: no new backup of 文档"]
-
-        # Doing it again changes nothing; what is gone is removed; and any Apprise URL will do.
-        names = register_automations(None, ["文档"], periods=Periods(timedelta(seconds=11), timedelta(minutes=9)))
-        assert len(names) == len(AlertKind) + 4
-        monkeypatch.setenv("CHANNEL", f"json://{hook.address}/")
-        assert "davault: no backup of 文档" not in register_automations("env:CHANNEL", [])
-        emit_alert(Alert(AlertKind.HOLD, "文档", "it looks wrong", "look"))
-
-        def by_apprise() -> bool:
-            body = hook.taken()
-            return body is not None and json.loads(body).get("title") == "Davault: it looks wrong"
-
-        room.until(by_apprise, what="the alert came through Apprise")
-        assert len(remove_automations()) == len(AlertKind) + 3
 
 
 @long_form

@@ -69,10 +69,12 @@ def test_the_newest_state_is_sent_and_in_the_end_that_it_is_done(monkeypatch: py
 
     monkeypatch.setattr(_progress, "create_progress_artifact", create)
     monkeypatch.setattr(_progress, "update_progress_artifact", update)
-    with ProgressArtifact("backup") as progress:
-        progress(Progress("backup", bytes_done=1, bytes_total=4))
+    progress = ProgressArtifact("full backup of 照片")
+    progress(Progress("backup", bytes_done=1, bytes_total=4))
+    with progress:
         assert begun.wait(60)
-    assert sent[-1] == (100.0, "backup: done")
+    assert sent[0] == (25.0, "25 %, backup, 1 B of 4 B - full backup of 照片")
+    assert sent[-1] == (100.0, "done - full backup of 照片")
 
 
 def test_percent() -> None:

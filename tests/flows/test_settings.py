@@ -57,4 +57,5 @@ def test_prefect_understands_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert settings.server.concurrency.lease_storage == FILES
     assert settings.server.analytics_enabled is False
     assert settings.server.ui.v2_enabled is False
+    assert settings.ui_url == "http://127.0.0.1:1", "where links of the server's notices lead"
     assert settings.logging.extra_loggers == ["backup_core"]
