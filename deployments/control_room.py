@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backup_core.cli import units
@@ -74,7 +75,8 @@ class ControlRoom:
             "PREFECT_WORKER_QUERY_SECONDS": str(ASKS_FOR_WORK),
         }
         self._register()
-        self._run("deployments.draining", "--open", "--note", self._note, say=None)
+        if self._note.exists():  # asking costs seconds, which a first start need not take
+            self._run("deployments.draining", "--open", "--note", str(self._note), say=None)
         self._start_worker()
 
     def watch(self, stop: CancelToken) -> None:
@@ -99,9 +101,9 @@ class ControlRoom:
     # ---- parts
 
     @property
-    def _note(self) -> str:
+    def _note(self) -> Path:
         """The file that remembers that it was draining that closed the pool, and not a person."""
-        return str(self._processes.records / "drained")
+        return self._processes.records / "drained"
 
     def _programs(self) -> dict[str, Callable[[], object]]:
         known: dict[str, Callable[[], object]] = {
@@ -149,7 +151,7 @@ class ControlRoom:
     def _drain(self, hurry: CancelToken) -> None:
         try:
             patience = str(self._options.patience)
-            words = ("deployments.draining", "--patience", patience, "--note", self._note)
+            words = ("deployments.draining", "--patience", patience, "--note", str(self._note))
             self._run(*words, say=self._say, hurry=hurry, most=self._options.patience + LONGEST_STOP)
         except BackupError as error:
             # Whatever keeps runs from ending must not keep everything from stopping.

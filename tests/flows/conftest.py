@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +31,8 @@ from backup_core.config.models import BackupConfig
 from backup_core.results import BackupSummary, Outcome, RestoreSummary
 from backup_core.services.records import BackupValidationResult, RestorePreview
 
+from . import prefect_database
+
 PAGES = "http://pages.test"
 """Where the server's notices say that its pages are."""
 MOMENT = datetime(2026, 11, 23, 2, 0).astimezone()
@@ -43,8 +47,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_UI_URL: PAGES,
     }
-    with temporary_settings(settings), prefect_test_harness(server_startup_timeout=120):
-        yield
+    place = Path(tempfile.mkdtemp())  # which the harness removes
+    database = place / "prefect-test.db"
+    prefect_database.begin_with(database)
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(settings):
+        patch.setattr("prefect.testing.utilities.mkdtemp", lambda: str(place))
+        with prefect_test_harness(server_startup_timeout=120):
+            prefect_database.keep(database)
+            yield
 
 
 def backup_summary(**changes: Any) -> BackupSummary:

@@ -36,6 +36,8 @@ from flows._local_servers import LocalServers
 from flows._runtime import ensure_limit, writer_limit
 from flows._settings import server_environment
 
+from . import prefect_database
+
 T = TypeVar("T")
 WATCH = """
 import os, sys
@@ -112,6 +114,7 @@ class ControlRoom:
             patch.setenv("PYTHONPATH", os.pathsep.join((str(watch), str(PROJECT))))
             patch.setenv("WATCH_LOG", str(self.place / "calls"))
             stack.callback(self._close)
+            prefect_database.begin_with(self.home.prefect / "prefect.db")
             self.url = self.servers.start_prefect().url
             extra = {
                 "DAVAULT_HOME": str(self.home.root),

@@ -32,6 +32,8 @@ from deployments.serve import main
 from flows._local_servers import USERNAME, LocalServers
 from flows._processes import Processes
 
+from . import prefect_database
+
 PROJECT = Path(__file__).resolve().parents[2]
 LONGEST = 240.0
 
@@ -73,6 +75,7 @@ def eventually(true: Callable[[], bool]) -> None:
 def test_the_control_room_takes_over_servers_runs_a_backup_and_closes(tmp_path: Path) -> None:
     home = Home.at(tmp_path / "home").create()
     add_configuration(home.root, "docs")
+    prefect_database.begin_with(home.prefect / "prefect.db")
     left_running = LocalServers(home, SystemClock())
     moved = ClientConfig(name="moved", url="http://127.0.0.1:9/dav/", username=USERNAME)
     with open_application(home) as application:
