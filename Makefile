@@ -89,7 +89,7 @@ bench: $(VENV)/.installed-dev .cache/test-programs ## compare with restic, dupli
 	$(BIN)/python -m benchmarks.side_by_side --scale $(BENCH_SCALE) --rounds $(ROUNDS) \
 		$(if $(SETS),--sets "$(SETS)") $(if $(CASES),--cases "$(CASES)") $(if $(PEERS),--peers "$(PEERS)") $(if $(LINKS),--links "$(LINKS)")
 
-fleet: $(VENV)/.installed-dev .cache/test-programs ## three machines in network namespaces on which everything fails once (root, 15 minutes)
+fleet: $(VENV)/.installed-dev .cache/test-programs ## three machines in network namespaces on which everything fails once (root, half an hour)
 	$(BIN)/python -m tools.three_hosts
 
 # Length of the long tests: points at which each job dies ("all" for every one), kills, histories; TORTURE is a slice.

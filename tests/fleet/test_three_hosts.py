@@ -1,6 +1,6 @@
 """Three machines in network namespaces, on which everything fails once: power, network, server, worker.
 
-It takes a quarter of an hour, so it runs when it is asked for: ``make fleet``.
+It takes half an hour, so it runs when it is asked for: ``make fleet``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 NOT_PERMITTED = 77
 
 
-@pytest.mark.skipif(os.environ.get("DAVAULT_FLEET") != "1", reason="takes a quarter of an hour: make fleet")
+@pytest.mark.skipif(os.environ.get("DAVAULT_FLEET") != "1", reason="takes half an hour: make fleet")
 @pytest.mark.timeout(3600)
 def test_runs_end_right_and_nothing_is_lost() -> None:
     project = Path(__file__).resolve().parents[2]

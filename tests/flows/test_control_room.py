@@ -9,6 +9,7 @@ import ipaddress
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -225,31 +226,36 @@ def test_one_writer_for_each_repository_and_one_budget_for_the_account(room: Con
     """Two workers; two configurations of one repository, and one of another."""
     window, allowed = 10.0, 40
     moments: list[float] = []
-    writers: list[tuple[int, int]] = []
+    writers: list[int] = []
+    met: list[bool] = []
+    sending = {"/shared/": threading.Event(), "/apart/": threading.Event()}
     clock = SystemClock()
 
     def note(request: Request) -> None:
         moments.append(clock.monotonic())
+        if request.method == "PUT" and "/data/" in request.path:
+            sending[next(place for place in sending if place in request.path)].set()
+            met.append(all(other.wait(300) for other in sending.values()))
 
     dav.fault = note
     limits = {"window_requests": allowed, "window_seconds": window}
     one = room.configure("one", dav, path="/shared", megabytes=20, **limits)
     room.configure("two", dav, path="/shared", megabytes=24, **limits)
-    other = room.configure("other", dav, path="/apart", megabytes=28, **limits)
+    room.configure("other", dav, path="/apart", megabytes=28, **limits)
     for name in ("first", "second"):
         room.start_worker("--name", name)
     runs = [room.run(f"full-backup/{name}") for name in ("one", "two", "other")]
 
     def all_ended() -> bool:
-        writers.append((room.slots(one), room.slots(other)))
+        writers.append(room.slots(one))
         states = [room.read(run).state for run in runs]
         return all(state is not None and state.is_final() for state in states)
 
     room.until(all_ended, what="all have ended", seconds=500)
     room.stop_workers()
     assert [room.read(run).state.type for run in runs] == [StateType.COMPLETED] * 3
-    assert (1, 1) in writers, "repositories do not wait for each other"
-    assert max(shared for shared, _ in writers) == 1
+    assert all(met), "repositories do not wait for each other"
+    assert max(writers) == 1
     spans = sorted(room.span(name) for name in ("one", "two"))
     assert spans[0][1] <= spans[1][0], "the two of one repository came after each other"
     busiest = max(sum(start <= moment < start + window for moment in moments) for start in moments)
