@@ -96,7 +96,8 @@ fleet: $(VENV)/.installed-dev .cache/test-programs ## three machines in network 
 DEATHS ?= 50
 KILLS ?= 100
 HISTORIES ?= 300
-TORTURE ?= tests/torture tests/histories tests/unit/repository/test_prune_lies.py tests/unit/repository/test_locks_in_doubt.py
+TORTURE ?= tests/torture tests/histories tests/unit/repository/test_prune_lies.py tests/unit/repository/test_prune_answers.py \
+	tests/unit/repository/test_locks_in_doubt.py
 
 torture: $(VENV)/.installed-dev .cache/test-programs ## the same at length (hours): death, kills, lies, random histories
 	DAVAULT_TALLY=$(CURDIR)/.cache/tally DAVAULT_DEATHS=$(DEATHS) DAVAULT_KILLS=$(KILLS) DAVAULT_HISTORIES=$(HISTORIES) \

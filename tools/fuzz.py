@@ -1,7 +1,7 @@
 """``make fuzz``: every reader of bytes from a server, with inputs that atheris (libFuzzer) finds by coverage.
 
 Each target runs in a process of its own for the same time, from examples out of the golden repositories. An answer or
-one of the reader's refusals is right; any other exception, too much memory, and ten seconds without an answer are
+one of the reader's refusals is right; any other exception, too much memory, and a minute without an answer are
 faults, whose input is kept in ``.cache/fuzz/TARGET/``. With ``--write``, the figures go to docs/reliability.md.
 """
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / ".cache" / "fuzz"
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- fuzz: begin -->\n", "<!-- fuzz: end -->\n"
-LIMITS = ("-max_len=16384", "-rss_limit_mb=1500", "-malloc_limit_mb=600", "-timeout=10", "-print_final_stats=1")
+LIMITS = ("-max_len=16384", "-rss_limit_mb=1500", "-malloc_limit_mb=600", "-timeout=60", "-print_final_stats=1")
 
 
 def golden_examples() -> Iterator[tuple[str, bytes]]:

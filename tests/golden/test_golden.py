@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from backup_core.progress import CancelToken, ProgressTracker, no_progress
 from backup_core.repository.options import RepositoryOptions
 from backup_core.repository.repository import Repository
 from backup_core.results import Outcome
+from backup_core.services.run_records.keeper import newest_records
 from backup_core.storage.local import LocalBackend
 from backup_core.testing.trees import describe, make_tree
 from backup_core.types import Secret
@@ -94,5 +96,31 @@ def test_it_is_appended_to(place: Path, states: list[Any], tmp_path: Path, resti
         done = run_backup(repository, options, clock=CLOCK, **how())
         assert done.outcome is Outcome.COMPLETED, done.problems
         snapshots = repository.snapshots()
+        # A machine that has nothing of it finds the new one beside the old ones, all of them whole.
+        shutil.rmtree(place.with_name("cache"))
     assert len(snapshots) == len(states) + 1
+    with opened(place) as repository:
+        checked = validate(repository, snapshots, depth="data", clock=CLOCK, **how())
+        assert all(summary.is_valid and not summary.problems for summary in checked.values())
+        out = tmp_path / "out"
+        run_restore(
+            repository,
+            plan_restore(repository, repository.load_snapshot(done.snapshot_id), out, **how()),
+            clock=CLOCK,
+            **how(),
+        )
+        assert found(out / "mine") == found(source)
     restic_new.check(place, "golden")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("davault")])
+def test_its_records_are_understood(name: str, tmp_path: Path) -> None:
+    with tarfile.open(HERE / f"{name}.tar.xz") as file:
+        file.extractall(tmp_path, filter="data")
+    with opened(tmp_path / "repository") as repository:
+        problems: list[Any] = []
+        (document,) = newest_records(repository, problems=problems).values()
+        assert problems == []
+        assert [config["name"] for config in document.configurations] == ["golden"]
+        assert {known.snapshot_id for known in document.snapshots} == {s.id for s in repository.snapshots()}
+        assert len(document.areas["runs"]) == 2
