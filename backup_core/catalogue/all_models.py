@@ -6,7 +6,16 @@ from backup_core.catalogue import (
     evidence_models,
     models,
     reading_models,
+    restore_models,
     retention_models,
 )
 
-__all__ = ["account_models", "disaster_models", "evidence_models", "models", "reading_models", "retention_models"]
+__all__ = [
+    "account_models",
+    "disaster_models",
+    "evidence_models",
+    "models",
+    "reading_models",
+    "restore_models",
+    "retention_models",
+]

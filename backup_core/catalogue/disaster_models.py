@@ -1,4 +1,4 @@
-"""The tables of disaster recovery: every drill and every execution of a plan, step by step.
+"""The tables of disaster recovery: plans, and every drill and every execution of a plan, step by step.
 
 An execution is resumed from here, so a row says what was chosen (backup, target) before anything is done.
 """
@@ -12,6 +12,31 @@ from sqlmodel import Field
 
 from backup_core.catalogue.columns import Bytes, Document, Moment, PrintableText
 from backup_core.catalogue.models import Row
+
+
+class PlanRow(Row, table=True):
+    """A disaster-recovery plan."""
+
+    __tablename__ = "dr_plan"
+
+    plan_id: str = Field(primary_key=True)
+    name: str
+    record: dict[str, Any] = Field(sa_type=Document)
+    created_at: datetime = Field(sa_type=Moment)
+
+
+class PlanEventRow(Row, table=True):
+    """A test or execution of a disaster-recovery plan."""
+
+    __tablename__ = "dr_event"
+
+    id: int | None = Field(default=None, primary_key=True)
+    plan_id: str = Field(index=True)
+    kind: str
+    """"test" or "execution"."""
+    at: datetime = Field(sa_type=Moment)
+    passed: bool
+    report: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
 
 
 class RecoveryRunRow(Row, table=True):

@@ -1,8 +1,8 @@
 """The tables. Everything here can be lost without losing a backup; nothing here is a secret.
 
-``client`` and ``configuration`` mirror what people set up; ``run``, ``validation`` and ``restore_session`` are history;
-``manifest`` mirrors the snapshots on the servers and is rebuilt from them; ``dr_plan`` and ``dr_event`` belong to
-disaster recovery; ``setting`` holds single values, such as when a repository was last looked at.
+``client`` and ``configuration`` mirror what people set up; ``run`` and ``validation`` are history; ``manifest`` mirrors
+the snapshots on the servers and is rebuilt from them; ``setting`` holds single values, such as when a repository was
+last looked at. Tables that fewer commands use stand in modules of their own, because each takes its time to load.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from backup_core.catalogue.columns import Bytes, Document, Moment, PrintableText
 
 class Row(SQLModel, registry=registry()):
     """Base of all tables, with metadata of its own: a program using this library may have a table "run" as well."""
+
+    # Rows of tables are never validated, so what pydantic would need for that is made when somebody asks for it.
+    model_config = {"defer_build": True}
 
 
 class ClientRow(Row, table=True):
@@ -122,67 +125,6 @@ class ValidationRow(Row, table=True):
     errors: list[str] = Field(default_factory=list, sa_type=Document)
     warnings: list[str] = Field(default_factory=list, sa_type=Document)
     requests: dict[str, int] = Field(default_factory=dict, sa_type=Document)
-
-
-class RestoreSessionRow(Row, table=True):
-    """One restore, with its live progress, so that any process can watch and stop it."""
-
-    __tablename__ = "restore_session"
-
-    session_id: str = Field(primary_key=True)
-    configuration: str = Field(index=True)
-    backup_id: str
-    snapshot_id: str
-    target: str = Field(sa_type=PrintableText)
-    options: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
-    """Patterns, overwrite policy and so on."""
-    plan_id: str = Field(default="", index=True)
-    """The disaster-recovery plan it belongs to."""
-    status: str = "pending"
-    phase: str = ""
-    files_total: int = Field(default=0, sa_type=Bytes)
-    files_done: int = Field(default=0, sa_type=Bytes)
-    bytes_total: int = Field(default=0, sa_type=Bytes)
-    bytes_done: int = Field(default=0, sa_type=Bytes)
-    rate: float = 0.0
-    eta: float | None = None
-    current_path: str = Field(default="", sa_type=PrintableText)
-    message: str = Field(default="", sa_type=PrintableText)
-    error: str = Field(default="", sa_type=PrintableText)
-    errors: list[str] = Field(default_factory=list, sa_type=Document)
-    figures: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
-    """What the restore did, by the names of ``results.RestoreSummary``."""
-    cancel_requested: bool = False
-    hostname: str = ""
-    pid: int = 0
-    started_at: datetime = Field(sa_type=Moment, index=True)
-    updated_at: datetime = Field(sa_type=Moment)
-    ended_at: datetime | None = Field(default=None, sa_type=Moment)
-
-
-class PlanRow(Row, table=True):
-    """A disaster-recovery plan."""
-
-    __tablename__ = "dr_plan"
-
-    plan_id: str = Field(primary_key=True)
-    name: str
-    record: dict[str, Any] = Field(sa_type=Document)
-    created_at: datetime = Field(sa_type=Moment)
-
-
-class PlanEventRow(Row, table=True):
-    """A test or execution of a disaster-recovery plan."""
-
-    __tablename__ = "dr_event"
-
-    id: int | None = Field(default=None, primary_key=True)
-    plan_id: str = Field(index=True)
-    kind: str
-    """"test" or "execution"."""
-    at: datetime = Field(sa_type=Moment)
-    passed: bool
-    report: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
 
 
 class SettingRow(Row, table=True):

@@ -8,7 +8,8 @@ from typing import Any
 from sqlmodel import col, select
 
 from backup_core.catalogue.database import Database
-from backup_core.catalogue.models import PlanEventRow, PlanRow, RestoreSessionRow
+from backup_core.catalogue.disaster_models import PlanEventRow, PlanRow
+from backup_core.catalogue.restore_models import RestoreSessionRow
 
 
 class Restores:

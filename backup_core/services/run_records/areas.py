@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from backup_core.catalogue.disaster_models import RecoveryRunRow, RecoveryStepRow
+from backup_core.catalogue.disaster_models import PlanEventRow, PlanRow, RecoveryRunRow, RecoveryStepRow
 from backup_core.catalogue.evidence_models import GoneSnapshotRow
-from backup_core.catalogue.models import PlanEventRow, PlanRow, RestoreSessionRow, RunRow, ValidationRow
+from backup_core.catalogue.models import RunRow, ValidationRow
 from backup_core.catalogue.reading_models import StorageReadingRow
+from backup_core.catalogue.restore_models import RestoreSessionRow
 from backup_core.catalogue.retention_models import HoldRow, PinRow
 from backup_core.catalogue.transfer import CarriedTable
 
