@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from backup_core.engine.snapshot_walk import DAMAGE
 from backup_core.errors import (
@@ -28,9 +28,11 @@ from backup_core.errors import (
     RateLimited,
     StorageError,
 )
+from backup_core.format.cipher import MasterKey
 from backup_core.format.ids import to_hex
 from backup_core.format.tree import Node
 from backup_core.progress import CancelToken
+from backup_core.repository.blob_reader import Run
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem, Severity
 from backup_core.types import BlobId, BlobLocation, BlobType, PackId, TreeId
@@ -39,6 +41,8 @@ _FOR_ALL = (AccessDenied, ConnectionLost, QuotaExceeded, RateLimited)
 """Errors that will meet every other request too."""
 _ENOUGH = 3
 """So many failures in a row, and the server is taken to be out of order."""
+
+Fault: TypeAlias = Corrupt | StorageError
 
 Opener = Callable[[], AbstractContextManager[Repository]]
 """Opens a spare copy; raises ``BackupError`` when it cannot."""
@@ -109,6 +113,10 @@ class Copies:
 
     def find(self, blob: BlobId, kind: BlobType) -> BlobLocation | None:
         """A place of a blob, in the first copy that knows one and can be asked."""
+        if not self._first.down:  # the first look at the likely place takes no lock: a plan asks for every blob
+            place = self._first.repository.index.find(blob, kind)
+            if place is not None and place.plaintext_length > 0:
+                return place
         for copy in self._each():
             place = copy.repository.index.find(blob, kind)
             if place is not None and place.plaintext_length > 0:
@@ -122,22 +130,56 @@ class Copies:
         Raises the ``StorageError`` of the copy that has the pack when no copy can be asked for it.
         """
         owner = self._owner(pack)
-        left: dict[BlobId, Corrupt | StorageError] = {}
+        left: dict[BlobId, Fault] = {}
         waiting = dict.fromkeys(blobs)
         try:
-            for blob, content in self._from_pack(owner, pack, blobs):
+            for blob, content in owner.repository.fetch_blobs(pack, self._wanted(owner, pack, blobs)):
                 del waiting[blob]
                 if isinstance(content, Corrupt):
                     left[blob] = content
                 else:
                     self._note(owner)
                     yield blob, content
+            owner.failures_in_a_row = 0
         except StorageError as error:
             self._note_failure(owner, error)
             left |= dict.fromkeys(waiting, error)
         else:
             left |= {blob: _not_there(blob, pack) for blob in waiting}
         yield from self._elsewhere(owner, left)
+
+    @property
+    def first_key(self) -> MasterKey:
+        """What opens the boxes that ``fetch_sealed`` gives."""
+        return self._first.repository.master_key
+
+    def has_first(self, pack: PackId) -> bool:
+        """True when the first copy has a pack, so that ``fetch_sealed`` may be asked for it."""
+        return self._owner(pack) is self._first
+
+    def fetch_sealed(
+        self, pack: PackId, blobs: Sequence[BlobId], open_boxes: Callable[[Run, memoryview], Mapping[BlobId, Corrupt]]
+    ) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+        """Like ``fetch``, for a pack of the first copy whose boxes ``open_boxes`` opens and uses, run by run.
+
+        It returns those that are damaged; only these come from here, from any other place.
+        """
+        left: dict[BlobId, Fault] = {}
+        waiting = dict.fromkeys(blobs)
+        try:
+            for run, data in self._first.repository.reader.fetch_sealed(pack, self._wanted(self._first, pack, blobs)):
+                damaged = {run.blobs[0][0]: data} if isinstance(data, Corrupt) else open_boxes(run, data)
+                left |= damaged
+                for blob, _ in run.blobs:
+                    del waiting[blob]
+                self._note(self._first, len(run.blobs) - len(damaged))
+            self._first.failures_in_a_row = 0
+        except StorageError as error:
+            self._note_failure(self._first, error)
+            left |= dict.fromkeys(waiting, error)
+        else:
+            left |= {blob: _not_there(blob, pack) for blob in waiting}
+        yield from self._elsewhere(self._first, left)
 
     # ---- telling
 
@@ -205,17 +247,15 @@ class Copies:
             return next(known, self._first)
 
     @staticmethod
-    def _from_pack(copy: _Copy, pack: PackId, blobs: Sequence[BlobId]) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+    def _wanted(copy: _Copy, pack: PackId, blobs: Sequence[BlobId]) -> list[tuple[BlobId, BlobLocation]]:
+        """Where in a pack of a copy that can be asked these blobs lie."""
         if copy.down:
             raise ConnectionLost(copy.down)
         index = copy.repository.index
         wanted = {blob: place for blob in blobs for place in index.find_all(blob, BlobType.DATA) if place.pack == pack}
-        yield from copy.repository.fetch_blobs(pack, list(wanted.items()))
-        copy.failures_in_a_row = 0
+        return list(wanted.items())
 
-    def _elsewhere(
-        self, owner: _Copy, left: dict[BlobId, Corrupt | StorageError]
-    ) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+    def _elsewhere(self, owner: _Copy, left: dict[BlobId, Fault]) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         """What a pack did not give: from any pack of any copy, its owner first, in few requests."""
         if not left:
             return
@@ -254,9 +294,9 @@ class Copies:
         except StorageError as error:
             self._note_failure(copy, error)
 
-    def _note(self, copy: _Copy) -> None:
+    def _note(self, copy: _Copy, blobs: int = 1) -> None:
         with self._lock:
-            copy.blobs += 1
+            copy.blobs += blobs
 
     def _note_stand_in(self, copy: _Copy, reason: str) -> None:
         with self._lock:
@@ -280,7 +320,7 @@ def _not_there(blob: BlobId, pack: PackId) -> Corrupt:
     )
 
 
-def _reason(fault: Corrupt | StorageError) -> str:
+def _reason(fault: Fault) -> str:
     if isinstance(fault, Corrupt) and fault.object_id:
         return f"the pack {fault.object_id[:16]} is damaged or missing"
     return str(fault)

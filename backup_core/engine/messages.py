@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from backup_core.engine.restore_messages import BlobsWritten, WriteBlobs, WriteSettings
 from backup_core.repository.index import IndexHandle
 from backup_core.types import BlobId, BlobType, PackedBlob, PackId
 
@@ -113,7 +114,7 @@ class FlushPacks(NamedTuple):
 
 
 Task: TypeAlias = StoreFiles | StoreDatabase | PlanCuts | StoreRange
-ToWorker: TypeAlias = Settings | Task | GrantSlot | FlushPacks
+ToWorker: TypeAlias = Settings | Task | GrantSlot | FlushPacks | WriteSettings | WriteBlobs
 
 
 class FileOutcome(NamedTuple):
@@ -209,7 +210,7 @@ class WorkerFailed(NamedTuple):
 
 
 Answer: TypeAlias = FilesStored | CutsPlanned | RangeStored
-FromWorker: TypeAlias = Answer | WantSlot | PackReady | Flushed | WorkerFailed
+FromWorker: TypeAlias = Answer | WantSlot | PackReady | Flushed | WorkerFailed | BlobsWritten
 
 _ENTRY = struct.Struct("=32sII")
 

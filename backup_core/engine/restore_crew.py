@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from backup_core.engine.copies import Copies
 from backup_core.engine.restore_content import PackWork, Use
+from backup_core.engine.restore_handing import HandWork
+from backup_core.engine.restore_hands import Hands
 from backup_core.engine.restore_ledger import Gate, Ledger, Stop
+from backup_core.engine.restore_parts import PartsInProgress
 from backup_core.engine.restore_plan import RestorePlan
-from backup_core.engine.restore_write import EntryWriter, PartsInProgress
+from backup_core.engine.restore_write import EntryWriter
 from backup_core.errors import (
     AccessDenied,
     Cancelled,
@@ -45,7 +49,9 @@ class Crew:
         gate: Gate,
         progress: ProgressTracker,
         cancel: CancelToken,
+        hands: Hands | None = None,
     ) -> None:
+        """``hands``: processes that write, started; None: the threads themselves do."""
         self._copies = copies
         self._plan = plan
         self._make_writer = make_writer
@@ -54,6 +60,7 @@ class Crew:
         self._gate = gate
         self._progress = progress
         self._cancel = cancel
+        self._hands = hands
         self._lock = threading.Condition()
         self._packs = iter(plan.packs)
         self._busy = 0
@@ -105,7 +112,7 @@ class Crew:
             if not self._ledger.has_failed(use.entry):
                 uses.setdefault(self._plan.entries[use.entry].blob(use.position), []).append(use)
         try:
-            for blob, content in self._copies.fetch(work.pack, list(uses)):
+            for blob, content in self._fetch(work.pack, uses, writer):
                 self._cancel.check()
                 self._deal(work.pack, uses.pop(blob), content, writer)
             self._in_a_row = 0
@@ -115,6 +122,15 @@ class Crew:
             for users in uses.values():
                 self._deal(work.pack, users, Corrupt(str(error), object_id=to_hex(work.pack)), writer)
         self._progress.advance(stored=work.download, requests=work.ranges)
+
+    def _fetch(
+        self, pack: PackId, uses: dict[BlobId, list[Use]], writer: EntryWriter
+    ) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+        """What this thread has to deal with itself: all, when there are no processes that write."""
+        if self._hands is None or not self._copies.has_first(pack):
+            return self._copies.fetch(pack, list(uses))
+        work = HandWork(self._plan, self._hands, uses, writer, parts=self._parts, ledger=self._ledger, gate=self._gate)
+        return self._copies.fetch_sealed(pack, list(uses), partial(work.write, pack, cancel=self._cancel))
 
     def _is_the_end(self, error: StorageError) -> bool:
         """Whether the server has failed for good, and not only for one pack."""
@@ -142,9 +158,6 @@ class Crew:
                 writer.make_file(number, content)
             elif not self._ledger.has_failed(number):
                 with writer.attempt(number):
-                    writer.write(use, content)
+                    writer.write(writer.begin(use), content)
         if self._parts.one_less(number) and not alone:
-            if self._ledger.has_failed(number):
-                writer.abandon(number)
-            else:
-                writer.complete(number)
+            writer.end(number, failed=self._ledger.has_failed(number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from backup_core.engine.restore_entry import Action
@@ -51,15 +51,21 @@ class Ledger:
 
     def finished(self, number: int) -> None:
         """An entry stands at the target under its name."""
-        entry = self._plan.entries[number]
+        self.all_finished((number,))
+
+    def all_finished(self, numbers: Sequence[int]) -> None:
+        """Entries stand at the target under their names."""
+        entries = self._plan.entries
         with self._lock:
-            self._done[number] = True
-            self.written += 1
-            self.bytes_written += entry.size if entry.writes_content else 0
-            self._untold_files += 1
+            for number in numbers:
+                entry = entries[number]
+                self._done[number] = True
+                self.bytes_written += entry.size if entry.writes_content else 0
+            self.written += len(numbers)
+            self._untold_files += len(numbers)
             due = self._untold_files >= _TOLD_AT_ONCE
         if due:
-            self.tell(self._plan.shown(number))
+            self.tell(self._plan.shown(numbers[-1]) if numbers else "")
 
     def put(self, size: int) -> None:
         """So many bytes of content have been dealt with."""

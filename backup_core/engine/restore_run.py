@@ -16,11 +16,13 @@ from backup_core.engine.copies import Copies
 from backup_core.engine.durability import flush_to_disk
 from backup_core.engine.restore_crew import Crew
 from backup_core.engine.restore_entry import NO_LINK, Action
+from backup_core.engine.restore_hands import Hands
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.restore_ledger import Gate, Ledger, Stop
+from backup_core.engine.restore_parts import PartsInProgress
 from backup_core.engine.restore_plan import RestorePlan
 from backup_core.engine.restore_verify import verify_files
-from backup_core.engine.restore_write import EntryWriter, PartsInProgress
+from backup_core.engine.restore_write import EntryWriter
 from backup_core.engine.target import ROOT, Target, free_bytes
 from backup_core.engine.worker_pool import default_worker_count
 from backup_core.errors import Cancelled, RestoreError
@@ -42,10 +44,11 @@ def run_restore(
     workers: int | None = None,
     verify: bool = False,
     copies: Copies | None = None,
+    hands: Hands | None = None,
 ) -> RestoreSummary:
     """Do what ``plan`` says. ``workers``: packs fetched at once (None: as suits). ``verify``: read every
     file back from the disk afterwards, those that were kept too, and compare it with its hashes. ``copies``: those that
-    the plan was made with.
+    the plan was made with. ``hands``: processes forked in advance; without, they are started when that pays.
 
     What cannot be restored is in the summary, with reasons; the rest is restored. When cancelled, the outcome
     says so within a second, and only whole files are left. When the server is lost, files that are half fetched stay
@@ -62,9 +65,10 @@ def run_restore(
     with Target(plan.target, create=True) as target:
         target.hold()
         readable = copies or Copies(repository, cancel=cancel)
-        return _Run(readable, plan, target, clock=clock, progress=progress, cancel=cancel).carry_out(
-            workers or _workers(repository.backend.promises.parallel_requests), verify=verify
-        )
+        run = _Run(readable, plan, target, clock=clock, progress=progress, cancel=cancel)
+        with hands or Hands() as writing:
+            run.hands = writing if writing.start(plan, readable.first_key, target.fd) else None
+            return run.carry_out(workers or _workers(repository.backend.promises.parallel_requests), verify=verify)
 
 
 def _workers(requests: int) -> int:
@@ -100,6 +104,8 @@ class _Run:
         self._parts = PartsInProgress(plan)
         self._gate = Gate()
         self._writer = self._make_writer()
+        self.hands: Hands | None = None
+        """Processes that open and write what is fetched; None: threads do."""
 
     def _make_writer(self) -> EntryWriter:
         return EntryWriter(self._plan, self._target.fd, self._parts, self._ledger)
@@ -188,6 +194,7 @@ class _Run:
             gate=self._gate,
             progress=self._progress,
             cancel=self._cancel,
+            hands=self.hands,
         ).run(max(1, min(workers, len(self._plan.packs))))
         if self._ledger.stop is not None:
             raise _Stopped

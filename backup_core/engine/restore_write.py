@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
-from array import array
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from backup_core.engine.restore_content import Use
 from backup_core.engine.restore_entry import Action, PlanEntry
-from backup_core.engine.restore_ledger import Ledger, Stop
-from backup_core.engine.restore_plan import RestorePlan
+from backup_core.engine.restore_ledger import Stop
+from backup_core.engine.restore_messages import Piece
+from backup_core.engine.restore_parts import Parts
 from backup_core.engine.sparse import data_runs
 from backup_core.engine.target import (
     NO_ROOM,
     Directories,
     create_part,
+    give_name,
     look,
     make_accessible,
     make_directory,
+    open_nameless,
     open_part,
     part_name,
     publish,
@@ -29,52 +30,53 @@ from backup_core.engine.target import (
     remove_tree,
     write_all,
 )
-from backup_core.engine.target_metadata import stamp_entry, stamp_open_file, stamp_symlink
+from backup_core.engine.target_metadata import gives_acls, stamp_entry, stamp_open_file, stamp_symlink
 from backup_core.errors import RestoreError
 
-Result = TypeVar("Result")
+_NO_DIRECTORY = -2
+_UNEXPECTED = (
+    "something is in its place that was not there when the plan was made "
+    "(or this file system takes two names of the backup for the same one)"
+)
 
 
-class PartsInProgress:
-    """How far files are that several blobs make up; shared by all threads."""
+class Report(Protocol):
+    """Where a writer tells what became of entries: the ledger, or the notes of a process that writes for it."""
 
-    def __init__(self, plan: RestorePlan) -> None:
-        self._plan = plan
-        self._lock = threading.Lock()
-        self._left = array("I", bytes(array("I").itemsize * len(plan.entries)))
-        for work in plan.packs:
-            for use in work.uses():
-                self._left[use.entry] += 1
-        self._begun: set[int] = set(plan.resumed)
+    def finished(self, number: int) -> None:
+        """An entry stands at the target under its name."""
+        ...
 
-    def waiting_for(self, number: int) -> int:
-        """Blobs that a file still waits for."""
-        return self._left[number]
+    def fail(self, number: int, reason: str) -> None:
+        """An entry cannot be restored."""
+        ...
 
-    def one_less(self, number: int) -> bool:
-        """A blob of a file is dealt with; True when it was the last one."""
-        with self._lock:
-            self._left[number] -= 1
-            return self._left[number] == 0
+    def warn(self, kind: str, number: int, told: Iterable[str]) -> None:
+        """Things that went wrong with an entry which is there all the same."""
+        ...
 
-    def begin(self, number: int, make: Callable[[], int]) -> int | None:
-        """Call ``make`` if nobody has begun this file; what it returns, None otherwise."""
-        with self._lock:
-            if number in self._begun:
-                return None
-            made = make()
-            self._begun.add(number)
-            return made
+    def stop_because(self, stop: Stop, reason: str) -> None:
+        """Everything else would fail, too."""
+        ...
 
-    def ended(self, number: int) -> None:
-        """The part file is gone: renamed or removed."""
-        with self._lock:
-            self._begun.discard(number)
 
-    def unfinished(self) -> list[int]:
-        """Files whose part is at the target."""
-        with self._lock:
-            return sorted(self._begun)
+class WriterPlan(Protocol):
+    """What a writer needs of a plan."""
+
+    @property
+    def entries(self) -> Sequence[PlanEntry] | Mapping[int, PlanEntry]:
+        """By number."""
+        ...
+
+    @property
+    def resumed(self) -> Container[int]:
+        """Entries with a part file of an earlier run."""
+        ...
+
+    @property
+    def delete(self) -> bool:
+        """True when directories in the way may go."""
+        ...
 
 
 class Attempt:
@@ -85,7 +87,7 @@ class Attempt:
 
     __slots__ = ("_ledger", "_number")
 
-    def __init__(self, ledger: Ledger, number: int) -> None:
+    def __init__(self, ledger: Report, number: int) -> None:
         self._ledger = ledger
         self._number = number
 
@@ -105,7 +107,7 @@ class Attempt:
 class EntryWriter:
     """Makes entries; one for each thread."""
 
-    def __init__(self, plan: RestorePlan, root: int, parts: PartsInProgress, ledger: Ledger) -> None:
+    def __init__(self, plan: WriterPlan, root: int, parts: Parts, ledger: Report) -> None:
         """``root`` is the target's descriptor."""
         self._plan = plan
         self._parts = parts
@@ -113,6 +115,7 @@ class EntryWriter:
         self._owner = os.geteuid() == 0
         entries = plan.entries
         self._directories = Directories(root, lambda n: (entries[n].parent, entries[n].name))
+        self._giving: tuple[int, bool] = (_NO_DIRECTORY, True)
 
     def close(self) -> None:
         """Close all handles."""
@@ -203,41 +206,78 @@ class EntryWriter:
     def make_file(self, number: int, data: bytes = b"") -> None:
         """Make a file from all that was fetched for it: its only blob, or nothing when holes make up the rest."""
         entry = self._plan.entries[number]
+        resumed = number in self._plan.resumed
+        if entry.action is not Action.CREATE or resumed or not self._make_nameless(number, entry, data):
+            self._make_by_part(number, entry, data, resumed=resumed)
+        self._finish(number)
+
+    def _make_nameless(self, number: int, entry: PlanEntry, data: bytes) -> bool:
+        """Make a new file that gets its name when it is whole; False where the file system cannot do that."""
+        parent = self._directories.handle(entry.parent)
+        descriptor = open_nameless(parent)
+        if descriptor is None:
+            return False
+        try:
+            self._fill(number, descriptor, data)
+            return give_name(descriptor, self._directories.handle(entry.parent), entry.name)
+        except FileExistsError as error:
+            raise RestoreError(_UNEXPECTED) from error
+        finally:
+            os.close(descriptor)
+
+    def _make_by_part(self, number: int, entry: PlanEntry, data: bytes, *, resumed: bool) -> None:
         parent = self._directories.handle(entry.parent)
         part = part_name(entry.name, entry.content)
-        descriptor = open_part(parent, part) if number in self._plan.resumed else create_part(parent, part)
+        descriptor = open_part(parent, part) if resumed else create_part(parent, part)
         try:
             try:
-                if _write_sparsely(descriptor, data, 0) < entry.size:
-                    os.ftruncate(descriptor, entry.size)
-                self._stamp_file(number, descriptor)
+                self._fill(number, descriptor, data)
             finally:
                 os.close(descriptor)
             self._settle(parent, part, entry)
         except BaseException:
             _remove_quietly(parent, part)
             raise
-        self._finish(number)
 
-    def write(self, use: Use, data: bytes) -> None:
-        """Put one of several blobs into its place of a part file."""
+    def _fill(self, number: int, descriptor: int, data: bytes) -> None:
+        entry = self._plan.entries[number]
+        if _write_sparsely(descriptor, data, 0) < entry.size:
+            os.ftruncate(descriptor, entry.size)
+        self._stamp_file(number, descriptor)
+
+    def begin(self, use: Use) -> Piece:
+        """The place of one of several blobs, in the part file that is made when nobody has made it yet."""
         entry = self._plan.entries[use.entry]
-        parent = self._directories.handle(entry.parent)
         part = part_name(entry.name, entry.content)
-        descriptor = self._parts.begin(use.entry, lambda: create_part(parent, part, size=entry.size))
-        if descriptor is None:
-            descriptor = open_part(parent, part)
+
+        def make() -> int:
+            return create_part(self._directories.handle(entry.parent), part, size=entry.size)
+
+        descriptor = self._parts.begin(use.entry, make)
+        if descriptor is not None:
+            os.close(descriptor)
+        return Piece(use.entry, entry.parent, part, use.offset, use.entry in self._plan.resumed)
+
+    def write(self, piece: Piece, data: bytes) -> None:
+        """Put one of several blobs into its place."""
+        descriptor = open_part(self._directories.handle(piece.directory), piece.part)
         try:
-            if use.entry in self._plan.resumed:
-                # What an earlier run left in this place need not be zeros.
-                write_all(descriptor, data, use.offset)
+            if piece.old:
+                write_all(descriptor, data, piece.offset)
             else:
-                _write_sparsely(descriptor, data, use.offset)
+                _write_sparsely(descriptor, data, piece.offset)
         finally:
             os.close(descriptor)
 
-    def complete(self, number: int) -> None:
-        """Give a part file, all of whose blobs are in place, its metadata and name."""
+    def end(self, number: int, *, failed: bool) -> None:
+        """Give a part file, all of whose blobs are in place, its metadata and name; remove one that will not be
+        whole."""
+        if failed:
+            self.abandon(number)
+        else:
+            self._complete(number)
+
+    def _complete(self, number: int) -> None:
         entry = self._plan.entries[number]
         parent = self._directories.handle(entry.parent)
         part = part_name(entry.name, entry.content)
@@ -263,16 +303,21 @@ class EntryWriter:
     def _stamp_file(self, number: int, descriptor: int) -> None:
         stamp = self._plan.entries[number].stamp
         if stamp is not None:
-            self._ledger.warn("metadata", number, stamp_open_file(descriptor, stamp, owner=self._owner))
+            inherited = self._inherits(self._plan.entries[number].parent)
+            told = stamp_open_file(descriptor, stamp, owner=self._owner, inherited=inherited)
+            self._ledger.warn("metadata", number, told)
+
+    def _inherits(self, directory: int) -> bool:
+        """Whether the files of a directory get ACLs from it: looked at once for all that are made in a row."""
+        if self._giving[0] != directory:
+            self._giving = (directory, gives_acls(self._directories.handle(directory)))
+        return self._giving[1]
 
     def _settle(self, parent: int, part: bytes, entry: PlanEntry) -> None:
         """Rename a part to its name, unless something is there that the plan did not know of."""
         facts = look(parent, entry.name)
         if facts is not None and entry.action is Action.CREATE:
-            raise RestoreError(
-                "something is in its place that was not there when the plan was made "
-                "(or this file system takes two names of the backup for the same one)"
-            )
+            raise RestoreError(_UNEXPECTED)
         if facts is not None and stat.S_ISDIR(facts.st_mode):
             if self._plan.delete:
                 remove_tree(parent, entry.name)

@@ -7,7 +7,8 @@ without following links, and files are made with ``O_EXCL``. A name that is alre
 replaced or refused, never followed.
 
 Content goes to a part file beside its final place and is renamed when whole, so a file under its own name is
-always a whole file. The part's name follows from the entry's name and content: a restore that was killed finds its
+always a whole file. (A new file that is written in one go needs not even that: it gets its only name when it is whole.)
+The part's name follows from the entry's name and content: a restore that was killed finds its
 own parts again and reuses what they hold (after checking it).
 """
 
@@ -34,6 +35,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # for reading has to do (without waiting for a fifo's other end).
 _GRIP = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
 _OPEN_DIRECTORIES = 64
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 """Errors that will meet every following write too."""
@@ -215,6 +217,33 @@ def create_part(parent: int, part: bytes, *, size: int = 0) -> int:
             remove(parent, part)
             raise
     return descriptor
+
+
+def open_nameless(parent: int) -> int | None:
+    """Make an empty file in a directory that has no name there yet; None where the file system knows no such files.
+
+    It vanishes when its descriptor is closed before ``give_name``, so nothing is ever left over.
+    """
+    if _NAMELESS is None:
+        return None
+    try:
+        return os.open(b".", _NAMELESS, 0o600, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return None
+        raise
+
+
+def give_name(descriptor: int, parent: int, name: bytes) -> bool:
+    """Let a nameless file appear under a name; False when that cannot be done on this machine.
+
+    Raises ``FileExistsError`` when the name is taken: nothing is ever replaced, and no link followed.
+    """
+    try:
+        os.link(b"/proc/self/fd/%d" % descriptor, check_name(name), dst_dir_fd=parent)
+    except FileNotFoundError:  # without /proc there is no other way for those who are not root
+        return False
+    return True
 
 
 def open_part(parent: int, part: bytes) -> int:

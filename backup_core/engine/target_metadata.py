@@ -38,9 +38,23 @@ class Stamp(NamedTuple):
     """Extended attributes, ACLs included."""
 
 
-def stamp_open_file(descriptor: int, stamp: Stamp, *, owner: bool) -> list[str]:
-    """Stamp a freshly written file through its own descriptor; returns what could not be done."""
-    return _stamp(descriptor, stamp, owner=owner, acls=(_ACCESS_ACL,))
+def stamp_open_file(descriptor: int, stamp: Stamp, *, owner: bool, inherited: bool = True) -> list[str]:
+    """Stamp a freshly written file through its own descriptor; returns what could not be done.
+
+    ``inherited``: it may have got an ACL from its directory (``gives_acls``).
+    """
+    return _stamp(descriptor, stamp, owner=owner, acls=(_ACCESS_ACL,) if inherited else ())
+
+
+def gives_acls(directory: int) -> bool:
+    """Whether what is made in an open directory gets an ACL from it."""
+    if not _HAS_ATTRIBUTES:
+        return False
+    try:
+        os.getxattr(directory, _DEFAULT_ACL)
+    except OSError as error:
+        return error.errno not in (errno.ENODATA, errno.ENOTSUP)
+    return True
 
 
 def stamp_entry(parent: int, name: bytes, stamp: Stamp, *, owner: bool, directory: bool = False) -> list[str]:
@@ -92,7 +106,7 @@ def read_attributes(path: int | bytes, *, follow: bool) -> Attributes:
 
 
 def _stamp(path: int | bytes, stamp: Stamp, *, owner: bool, acls: tuple[bytes, ...]) -> list[str]:
-    if _HAS_ATTRIBUTES:
+    if acls and _HAS_ATTRIBUTES:
         _remove_inherited(path, stamp.attributes, acls)
     if not stamp.attributes:
         # Nearly all entries are like that, and nearly always all goes well.

@@ -81,7 +81,7 @@ class Worker:
 
     def _death(self) -> BackupExecutionError:
         return BackupExecutionError(
-            f"a worker {self._handle.how_it_ended()}. What was uploaded stays and is used by the next run; "
+            f"a worker {self._handle.how_it_ended()}. What was done stays and is used by the next run; "
             "if memory is short, run it with fewer workers",
             transient=True,
         )

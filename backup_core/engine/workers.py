@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
 from backup_core.engine.blob_packer import BlobPacker
@@ -25,6 +26,7 @@ from backup_core.engine.messages import (
     WantSlot,
     WorkerFailed,
 )
+from backup_core.engine.restore_messages import WriteSettings
 from backup_core.engine.seen import SeenTable
 from backup_core.engine.shared_memory import SlotMemory
 from backup_core.engine.source_content import ContentReader
@@ -45,13 +47,26 @@ def run_worker(connection: Connection, slots: SlotMemory, seen: SeenTable, stop:
     try:
         with connection:
             try:
-                _Worker(_Port(connection, slots, stop), seen, stop).run()
+                _begin(_Port(connection, slots, stop), slots, seen, stop)
             except (Cancelled, EOFError, BrokenPipeError, ConnectionResetError):
                 return  # main is done with us
             except Exception as error:
                 _send(connection, WorkerFailed(f"{type(error).__name__}: {error}", traceback.format_exc()))
     except (BrokenPipeError, ConnectionResetError):
         return
+
+
+def _begin(port: _Port, slots: SlotMemory, seen: SeenTable, stop: CancelToken) -> None:
+    """Do the work that the first message is about."""
+    match port.receive():
+        case Settings() as settings:
+            _Worker(settings, port, seen, stop).run()
+        case WriteSettings() as settings:
+            from backup_core.engine.restore_hand import RestoreHand  # a backup's worker needs none of it
+
+            RestoreHand(settings, port, slots).run()
+        case message:
+            raise TypeError(f"a worker was sent {type(message).__name__} before its settings")
 
 
 def _send(connection: Connection, message: FromWorker) -> None:
@@ -74,6 +89,10 @@ class _Port:
         while not self._waiting:
             self._read()
         return self._waiting.popleft()
+
+    def receive_descriptor(self) -> int:
+        """An open file that was sent after a message."""
+        return recv_handle(self._connection)
 
     def send(self, message: FromWorker) -> None:
         _send(self._connection, message)
@@ -104,10 +123,7 @@ class _Port:
 
 
 class _Worker:
-    def __init__(self, port: _Port, seen: SeenTable, stop: CancelToken) -> None:
-        settings = port.receive()
-        if not isinstance(settings, Settings):
-            raise TypeError(f"a worker was sent {type(settings).__name__} before its settings")
+    def __init__(self, settings: Settings, port: _Port, seen: SeenTable, stop: CancelToken) -> None:
         level = settings.compression_level
         self._port = port
         self._stop = stop

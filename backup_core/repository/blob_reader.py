@@ -117,6 +117,15 @@ class BlobReader:
 
         A pack that is missing or cut off counts as damage; other errors of storage are raised.
         """
+        for run, data in self.fetch_sealed(pack, blobs):
+            if isinstance(data, Corrupt):
+                yield run.blobs[0][0], data
+            else:
+                yield from self._open_run(run, data)
+
+    def fetch_sealed(self, pack: PackId, blobs: Sequence[Wanted]) -> Iterator[tuple[Run, memoryview | Corrupt]]:
+        """Like ``fetch``, but the boxes as they lie in the pack, for somebody else to open. ``Corrupt`` stands for a
+        run of one blob."""
         for run in plan_runs(blobs):
             yield from self._fetch_run(pack, run)
 
@@ -199,20 +208,21 @@ class BlobReader:
             self._cache.store(FileKind.PACK, to_hex(place.pack), data)
         return data[place.offset : place.offset + place.length]
 
-    def _fetch_run(self, pack: PackId, run: Run) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+    def _fetch_run(self, pack: PackId, run: Run) -> Iterator[tuple[Run, memoryview | Corrupt]]:
         try:
             data = memoryview(self._backend.get(pack_name(pack), offset=run.offset, length=run.length))
-        except ShortRead as error:
-            if len(run.blobs) > 1:  # the pack is cut off somewhere; what lies before the cut can be had
-                for wanted in run.blobs:
-                    yield from self._fetch_run(pack, Run(wanted[1].offset, wanted[1].length, (wanted,)))
-                return
-            yield run.blobs[0][0], damaged_blob(run.blobs[0][0], pack, _without_pack(error))
+        except (NotFound, ShortRead) as error:
+            for wanted in run.blobs:
+                alone = Run(wanted[1].offset, wanted[1].length, (wanted,))
+                if isinstance(error, ShortRead) and len(run.blobs) > 1:
+                    # The pack is cut off somewhere; what lies before the cut can be had.
+                    yield from self._fetch_run(pack, alone)
+                else:
+                    yield alone, damaged_blob(wanted[0], pack, _without_pack(error))
             return
-        except NotFound as error:
-            for blob, _ in run.blobs:
-                yield blob, damaged_blob(blob, pack, _without_pack(error))
-            return
+        yield run, data
+
+    def _open_run(self, run: Run, data: memoryview) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         opener = self._opener()
         for blob, place in run.blobs:
             start = place.offset - run.offset

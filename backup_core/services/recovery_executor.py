@@ -22,6 +22,7 @@ from backup_core.services.restore_sessions import RestoreRequest, Session, shown
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:
+    from backup_core.engine.restore_hands import Hands
     from backup_core.engine.restore_plan import RestorePlan
     from backup_core.services.backup_service import BackupService
 
@@ -162,10 +163,15 @@ class RecoveryExecutor:
 
     def carry_out(self, session: Session, progress: ProgressSink) -> RestoreSummary:
         """Do what was announced, in the calling thread. Raises what ``run`` raises."""
+        from backup_core.engine.restore_hands import Hands
+
         try:
-            with session.running():
-                session.cancel.check()
-                summary = self._restore(session.request, session.cancel, session.sink(progress))
+            # Before there are threads: the one that watches the session, and the one that renews the lock.
+            with Hands() as hands:
+                hands.fork_early()
+                with session.running():
+                    session.cancel.check()
+                    summary = self._restore(session.request, session.cancel, session.sink(progress), hands)
         except BaseException as error:
             session.stopped(error)
             raise
@@ -179,7 +185,9 @@ class RecoveryExecutor:
 
     # ---- inside
 
-    def _restore(self, request: RestoreRequest, cancel: CancelToken, sink: ProgressSink) -> RestoreSummary:
+    def _restore(
+        self, request: RestoreRequest, cancel: CancelToken, sink: ProgressSink, hands: Hands
+    ) -> RestoreSummary:
         from backup_core.engine.restore_run import run_restore
 
         tracker = ProgressTracker(sink, clock=self._service.clock)
@@ -194,6 +202,7 @@ class RecoveryExecutor:
                 cancel=cancel,
                 verify=request.verify,
                 copies=reached.copies,
+                hands=hands,
             )
             # Those for opening, and for finding the backup, are part of what a restore costs.
             requests = dict(reached.copies.requests())

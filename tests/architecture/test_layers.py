@@ -20,6 +20,7 @@ HOMES = {
     "pyfastcdc": ("backup_core.format",),
     "pyeclib": ("backup_core.format",),
     "zstandard": ("backup_core.format",),
+    "httpcore": ("backup_core.storage.webdav",),
     "httpx": ("backup_core.storage.webdav", "backup_core.testing"),
     "webdav4": ("backup_core.storage.webdav",),
     "fsspec": ("backup_core.storage.fsspec",),

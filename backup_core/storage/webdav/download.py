@@ -5,6 +5,7 @@ Objects never change, so continuing needs no check that they are still the same;
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 
@@ -41,7 +42,7 @@ class Download:
         self._offset = offset
         self._length = length
         self._stored_size = stored_size
-        self._parts: list[bytes] = []
+        self._content = io.BytesIO()
         self._got = 0
 
     def once(self) -> bytes:
@@ -58,7 +59,7 @@ class Download:
                 self._settle(self._stored_size(), start)
         if self._length is not None and self._got != self._length:
             raise ShortRead(f"GET {self._name}: {self._got} bytes came instead of {self._length}", key=self._name)
-        return b"".join(self._parts)
+        return self._content.getvalue()  # shares the memory, where joining parts would need twice as much
 
     @property
     def _is_complete(self) -> bool:
@@ -79,7 +80,7 @@ class Download:
             skip -= len(chunk) - len(useful)
             if self._length is not None:
                 useful = useful[: self._length - self._got]
-            self._parts.append(useful)
+            self._content.write(useful)
             self._got += len(useful)
             if self._is_complete:
                 return

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 
+import httpcore
 import httpx
 import webdav4.client
 import webdav4.http
@@ -20,6 +21,10 @@ from backup_core.types import Secret
 
 KEEP_ALIVE_SECONDS = 30.0
 """How long an idle connection is kept; less than what servers and routers commonly allow."""
+
+
+READ_AT_ONCE = 256 * 1024
+"""Bytes read from a connection at a time at most: each piece passes through five layers, whatever its size."""
 
 
 def make_auth(
@@ -51,6 +56,7 @@ def make_dav_client(
     """
     refuse_unsafe(place, options)
     _quieten_httpx()
+    httpcore.HTTP11Connection.READ_NUM_BYTES = READ_AT_ONCE  # for all of the process; there is no other way to say it
     session: httpx.Client = webdav4.http.Client(
         auth=auth,
         # "identity", because a compressed answer has another length than the object and cannot be cut into ranges.
