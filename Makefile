@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart serve stop test torture fuzz lint format constraints bench browser screenshots clean fleet
+.PHONY: help venv quickstart serve stop test torture fuzz lint format constraints bench bench-growth bench-micro browser screenshots clean fleet
 
 # The first interpreter that is new enough; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -88,6 +88,15 @@ ROUNDS ?= 3
 bench: $(VENV)/.installed-dev .cache/test-programs ## compare with restic, duplicity and a floor: SETS=code CASES=first LINKS=long BENCH_SCALE=0.01 ROUNDS=3
 	$(BIN)/python -m benchmarks.side_by_side --scale $(BENCH_SCALE) --rounds $(ROUNDS) \
 		$(if $(SETS),--sets "$(SETS)") $(if $(CASES),--cases "$(CASES)") $(if $(PEERS),--peers "$(PEERS)") $(if $(LINKS),--links "$(LINKS)")
+
+FILES ?= 10000,100000
+BLOBS ?= 10000000
+bench-growth: $(VENV)/.installed-dev ## how cost grows: FILES=10000,100000 BLOBS=10000000
+	$(BIN)/python -m benchmarks.growth --files "$(FILES)" --blobs $(BLOBS)
+
+bench-micro: $(VENV)/.installed-dev ## hot functions, and calls a file compared with benchmarks/calls.json: UPDATE=1
+	$(BIN)/pytest -q -p no:cacheprovider benchmarks/micro.py --benchmark-columns=min,median,ops --benchmark-sort=name
+	$(BIN)/python -m benchmarks.calls $(if $(UPDATE),--update)
 
 fleet: $(VENV)/.installed-dev .cache/test-programs ## three machines in network namespaces on which everything fails once (root, half an hour)
 	$(BIN)/python -m tools.three_hosts
