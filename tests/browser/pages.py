@@ -100,11 +100,11 @@ class ControlRoomPages:
         self.page.locator(".p-tab").filter(has_text=re.compile(f"^{name}$")).click()
         self.page.wait_for_timeout(800)
 
-    def drawn_images(self) -> list[bool]:
-        """Of each chart that is shown: whether the browser could draw it, with a size and more than one colour."""
+    def drawn_images(self, count: int) -> list[bool]:
+        """Of each of so many charts: whether the browser could draw it, with a size and more than one colour."""
         charts = self.page.locator('img[src^="data:image"]')
-        charts.first.wait_for()
-        return [bool(charts.nth(number).evaluate(_DRAWN)) for number in range(charts.count())]
+        expect(charts).to_have_count(count)  # a page may draw itself once more after it has shown some
+        return [bool(charts.nth(number).evaluate(_DRAWN)) for number in range(count)]
 
     def picture(self, name: str, *, height: int = HEIGHT, clip: Locator | None = None) -> None:
         """Take a picture of what is shown, when pictures are wanted."""

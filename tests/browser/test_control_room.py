@@ -126,7 +126,7 @@ def test_the_storage_report_draws_its_charts(pages: ControlRoomPages) -> None:
     pages.tab("Artifacts")
     pages.page.get_by_text("storage-trend", exact=True).first.click()
     expect(pages.page.get_by_text("By month")).to_be_visible()
-    assert pages.drawn_images() == [True] * 6
+    assert pages.drawn_images(6) == [True] * 6
     pages.picture("storage-trend", height=1500)
 
 
@@ -135,6 +135,6 @@ def test_the_other_pages_of_prefect_draw_them_too(pages: ControlRoomPages) -> No
     pages.go("/v2/artifacts/key/storage-trend")
     pages.page.locator('a[href*="/artifacts/artifact/"]').first.click()
     expect(pages.page.get_by_text("By month").first).to_be_visible()
-    assert pages.drawn_images() == [True] * 6
+    assert pages.drawn_images(6) == [True] * 6
     assert all("amplitude.com" in address for address in pages.outside)
     pages.outside.clear()
