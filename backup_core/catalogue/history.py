@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from backup_core.catalogue.database import Database
 from backup_core.catalogue.models import RunRow, ValidationRow
@@ -43,6 +43,14 @@ class History:
             query = query.where(RunRow.kind == kind)
         with self._database.reading() as session:
             return list(session.exec(query))
+
+    def outcomes(self, configuration: str | None = None, *, kind: str) -> dict[str, int]:
+        """How many runs of a kind ended in each way."""
+        query = select(RunRow.outcome, func.count()).where(RunRow.kind == kind).group_by(RunRow.outcome)
+        if configuration is not None:
+            query = query.where(RunRow.configuration == configuration)
+        with self._database.reading() as session:
+            return dict(session.exec(query).all())
 
     def last_start(self, configuration: str, *, kind: str) -> datetime | None:
         """When the newest run of a configuration began."""

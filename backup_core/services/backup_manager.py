@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock
 from backup_core.config.home import Home
@@ -15,12 +16,13 @@ from backup_core.results import Problem
 from backup_core.services.backup_service import BackupService
 from backup_core.services.backup_validator import BackupValidator
 from backup_core.services.records import BackupManifest, BackupValidationResult, StorageUsage
-from backup_core.services.retention.policy import KeepRules
-from backup_core.services.retention.records import CleanupDecision
-from backup_core.services.retention.retention import Retention
 from backup_core.services.scheduler import Scheduler
 from backup_core.services.storage_manager import StorageManager
 from backup_core.services.webdav_service import WebDAVService
+
+if TYPE_CHECKING:
+    from backup_core.services.retention.records import CleanupDecision
+    from backup_core.services.retention.retention import Retention
 
 __all__ = [
     "BackupConfig",
@@ -55,8 +57,14 @@ class BackupManager:
         self.backup_service = backup_service
         self.validator = BackupValidator(backup_service)
         self.storage_manager = StorageManager(backup_service)
-        self.retention = Retention(backup_service)
         self._scheduler = Scheduler(backup_service, self._scheduled)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Cleanups, pins and holds."""
+        from backup_core.services.retention.retention import Retention
+
+        return Retention(self.backup_service)
 
     # ---- configurations
 
@@ -143,6 +151,8 @@ class BackupManager:
         self, config_name: str, keep_count: int | None = None, keep_days: int | None = None
     ) -> list[CleanupDecision]:
         """What ``cleanup_old_backups`` would do, and why, newest first; nothing is removed."""
+        from backup_core.services.retention.policy import KeepRules
+
         return list(self.retention.plan(config_name, KeepRules(count=keep_count, days=keep_days)).decisions)
 
     def cleanup_old_backups(self, config_name: str, keep_count: int | None = None, keep_days: int | None = None) -> int:
@@ -155,6 +165,8 @@ class BackupManager:
 
         Raises ``ConfigError`` (no rule, a number below 1), ``CleanupHeld``, ``ListingUnproved``, ``LockHeld``.
         """
+        from backup_core.services.retention.policy import KeepRules
+
         return len(self.retention.cleanup(config_name, KeepRules(count=keep_count, days=keep_days)).forgotten)
 
     # ---- what there is
@@ -184,7 +196,7 @@ class BackupManager:
         """
         usage = self.storage_manager.get_storage_usage(config_name)
         backups = self.list_backups(config_name)
-        runs = [run for run in self.backup_service.runs(config_name, limit=1000) if run.kind == "backup"]
+        runs = self.backup_service.catalogue.history.outcomes(config_name, kind="backup")
         counts = {"full": 0, "incremental": 0}
         for info in usage.by_config.values():
             for kind, count in info["backup_types"].items():
@@ -198,8 +210,8 @@ class BackupManager:
                 "last_backup": backups[0].created_at.isoformat() if backups else None,
                 "last_backup_id": backups[0].backup_id if backups else None,
                 "backup_types": counts,
-                "runs": len(runs),
-                "failed_runs": sum(run.outcome == "failed" for run in runs),
+                "runs": sum(runs.values()),
+                "failed_runs": runs.get("failed", 0),
             },
             "storage_usage": {
                 "total_size": usage.total_size,

@@ -164,7 +164,7 @@ def _records(repository: Repository) -> list[RecordDocument]:
 
 
 def _forgotten(documents: Sequence[RecordDocument]) -> list[GoneSnapshotRow]:
-    from backup_core.services.run_records.areas import GONE
+    from backup_core.services.run_records.area_names import GONE
 
     found = []
     for document in documents:

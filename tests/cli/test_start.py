@@ -19,7 +19,7 @@ HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_clie
         (["--help"], ("sqlalchemy", "pydantic")),
         (["version"], ("sqlalchemy",)),
         (["list"], ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")),
-        (["usage"], ()),
+        (["usage"], ("backup_core.catalogue.disaster_models", "backup_core.catalogue.restore_models")),
         (["stats"], ()),
     ],
 )

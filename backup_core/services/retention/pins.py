@@ -17,7 +17,7 @@ from backup_core.services.moments import to_local
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.retention.records import Pin
-from backup_core.services.run_records.areas import HOLDS, PINS
+from backup_core.services.run_records.area_names import HOLDS, PINS
 from backup_core.services.run_records.keeper import RecordKeeper, newest_records
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""The parts of the catalogue that a record carries besides configurations."""
+"""The parts of the catalogue that a record carries besides configurations.
+
+Loaded when a record is written or read: it needs every table there is.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,7 @@ from backup_core.catalogue.reading_models import StorageReadingRow
 from backup_core.catalogue.restore_models import RestoreSessionRow
 from backup_core.catalogue.retention_models import HoldRow, PinRow
 from backup_core.catalogue.transfer import CarriedTable
-
-BY_CONFIGURATION = "configuration"
-"""Owner column of tables whose rows belong to a configuration."""
-BY_REPOSITORY = "repository_id"
-"""Owner column of tables whose rows belong to a repository."""
-
-GONE = "gone_snapshots"
-"""The area that says which backups were forgotten; other installations look here before they call one vanished."""
-PINS = "pins"
-HOLDS = "holds"
-"""The areas that say what must stay; cleanups of other installations heed them."""
-
-WAITING = frozenset({"storage_readings"})
-"""Areas that every run adds to: they travel with the next record, and are no reason to write one."""
+from backup_core.services.run_records.area_names import BY_CONFIGURATION, BY_REPOSITORY, GONE, HOLDS, PINS
 
 TABLES: dict[str, CarriedTable] = {
     "runs": CarriedTable(

@@ -90,6 +90,10 @@ def test_runs(catalogue: Catalogue) -> None:
     assert history.last_start("a", kind="backup") == NOW + 2 * HOUR
     assert history.last_start("z", kind="backup") is None
     assert len(history.runs(limit=2)) == 2
+    history.begin_run(RunRow(kind="cleanup", configuration="a", started_at=NOW))
+    assert history.outcomes(kind="backup") == {"running": 3, "completed": 1}
+    assert history.outcomes("b", kind="backup") == {"completed": 1}
+    assert history.outcomes("z", kind="backup") == {}
 
 
 def test_validations(catalogue: Catalogue) -> None:
