@@ -104,6 +104,9 @@ def test_what_restic_writes_we_read(
     assert ours.files_unchanged == ours.files  # restic's snapshot served as the parent
     restic_new.run("forget", "--keep-last", "1", "--group-by", "", "--prune", repository=served, password=KEY)
     restic_new.check(served, KEY)
+    results = app.validate(config_name="重要文档", depth="quick")
+    assert {result.backup_id: result.is_valid for result in results} == {ours.backup_id: True, backup.backup_id: False}
+    app.vanished.accept([backup.backup_id])  # a person says that restic was right to forget its own
     (left,) = app.validate(config_name="重要文档", depth="quick")
     assert left.is_valid, left.errors
     shutil.rmtree(tmp_path / "ours")
