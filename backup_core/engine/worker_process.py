@@ -100,6 +100,8 @@ class _ThreadWorker:
 class _ForkedWorker:
     def __init__(self, slots: SlotMemory, seen: SeenTable) -> None:
         self.connection, theirs = Pipe()
+        self._reaping = threading.Lock()
+        self._exit_code: int | None = None
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._pid = os.fork()
@@ -115,21 +117,22 @@ class _ForkedWorker:
 
     def kill(self) -> None:
         self.connection.close()
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
+        with self._reaping:
+            if self._exit_code is None:
+                os.kill(self._pid, signal.SIGKILL)
         self._reap()
 
     def how_it_ended(self) -> str:
         return _ending(self._reap())
 
     def _reap(self) -> int:
-        """Wait for the process; its exit code, negative for a signal."""
-        if not self._pid:
-            return 0
-        pid, self._pid = self._pid, 0
-        with suppress(ChildProcessError):  # somebody else has waited for all children
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return 0
+        """Wait for the process; its exit code, negative for a signal, and the same to all who ask."""
+        with self._reaping:
+            if self._exit_code is None:
+                self._exit_code = 0
+                with suppress(ChildProcessError):  # somebody else has waited for all children
+                    self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            return self._exit_code
 
 
 class _SpawnedWorker:

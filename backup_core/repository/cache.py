@@ -101,10 +101,6 @@ class Cache:
         _remove(self._path(kind.value, digits))
 
     def ids(self, kind: FileKind) -> list[str]:
-        """Ids of the copies of this kind."""
-        return [path.name for path in _files(self._directory / kind.value)]
-
-    def names(self, kind: FileKind) -> list[str]:
         """Ids of the copies of one kind, ascending."""
         return sorted(path.name for path in _files(self._directory / kind.value))
 

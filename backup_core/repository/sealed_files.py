@@ -124,7 +124,7 @@ class SealedFiles:
         """
         wanted = list(ids)
         # To hand a small file that lies on this disk to a thread takes longer than to read it.
-        at_hand = kind is FileKind.SNAPSHOT and set(self._cache.names(kind)).issuperset(wanted)
+        at_hand = kind is FileKind.SNAPSHOT and set(self._cache.ids(kind)).issuperset(wanted)
         threads = 0 if at_hand else self.threads
         return each(lambda digits: self.read(kind, digits), wanted, threads=threads, ahead=ahead, cancel=cancel)
 

@@ -30,7 +30,7 @@ class Snapshots:
     def remembered(self) -> list[Snapshot]:
         """Those that this machine has a copy of, oldest first, without asking whether they are still there."""
         found = []
-        for digits in self._cache.names(FileKind.SNAPSHOT):
+        for digits in self._cache.ids(FileKind.SNAPSHOT):
             with suppress(FormatError, StorageError):  # such a copy is as good as none
                 found.append(Snapshot.decode(self._files.read(FileKind.SNAPSHOT, digits), SnapshotId(digits)))
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
