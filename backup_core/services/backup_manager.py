@@ -14,13 +14,13 @@ from backup_core.errors import BackupExecutionError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import Problem
 from backup_core.services.backup_service import BackupService
-from backup_core.services.backup_validator import BackupValidator
 from backup_core.services.records import BackupManifest, BackupValidationResult, StorageUsage
 from backup_core.services.scheduler import Scheduler
 from backup_core.services.storage_manager import StorageManager
 from backup_core.services.webdav_service import WebDAVService
 
 if TYPE_CHECKING:
+    from backup_core.services.backup_validator import BackupValidator
     from backup_core.services.retention.records import CleanupDecision
     from backup_core.services.retention.retention import Retention
 
@@ -55,9 +55,15 @@ class BackupManager:
 
     def __init__(self, backup_service: BackupService) -> None:
         self.backup_service = backup_service
-        self.validator = BackupValidator(backup_service)
         self.storage_manager = StorageManager(backup_service)
         self._scheduler = Scheduler(backup_service, self._scheduled)
+
+    @cached_property
+    def validator(self) -> BackupValidator:
+        """Checks backups."""
+        from backup_core.services.backup_validator import BackupValidator
+
+        return BackupValidator(self.backup_service)
 
     @cached_property
     def retention(self) -> Retention:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from backup_core.catalogue import open_catalogue
@@ -25,7 +26,6 @@ from backup_core.services.configurations import Configurations, refuse_elsewhere
 from backup_core.services.keys import Keys
 from backup_core.services.known_backups import KnownBackups
 from backup_core.services.records import BackupManifest, FileEntry, RepositoryInfo, RunRecord
-from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.run_records import run_record
 from backup_core.services.webdav_service import WebDAVService
 from backup_core.storage.request_ledger import Priority
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.services.repositories import OpenRepository, Repositories
 
 __all__ = ["BackupConfig", "BackupExecutionError", "BackupManifest", "BackupService"]
 
@@ -60,10 +61,18 @@ class BackupService:
         webdav_service.attach(self.catalogue, self.home)
         self.configurations = Configurations(self.catalogue, webdav_service, self.clock)
         self.keys = Keys(self.home, self.configurations, random_bytes=random_bytes)
-        self.repositories = Repositories(self.home, webdav_service, self.keys, self.clock, random_bytes=random_bytes)
-        self.known = KnownBackups(self.catalogue, self.configurations, self.repositories, self.clock)
+        self.known = KnownBackups(self.catalogue, self.configurations, lambda: self.repositories, self.clock)
 
     # ---- repositories
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        """Opens and creates repositories; made when first used, since what is only read from the catalogue needs none."""
+        from backup_core.services.repositories import Repositories
+
+        return Repositories(
+            self.home, self.webdav_service, self.keys, self.clock, random_bytes=self.random_bytes
+        )
 
     def create_repository(self, config_name: str) -> RepositoryInfo:
         """Create the repository of a configuration; ``RepositoryExists`` or ``ListingUnproved`` when it must not be."""

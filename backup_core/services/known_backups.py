@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
@@ -15,11 +16,13 @@ from backup_core.results import BackupSummary, Problem, Severity
 from backup_core.services.configurations import Configurations
 from backup_core.services.places_seen import SEEN, place_of, repository_seen
 from backup_core.services.records import BackupManifest
-from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.shown_backups import manifest
 from backup_core.services.snapshot_facts import known_backup
 from backup_core.services.storage_shares import note_reading
 from backup_core.services.vanished import note_gone, note_recorded
+
+if TYPE_CHECKING:
+    from backup_core.services.repositories import OpenRepository, Repositories
 
 _LOG = logging.getLogger(__name__)
 _SIZE_OF = "stored-size-of:"
@@ -30,7 +33,11 @@ class KnownBackups:
     """The catalogue's list of backups."""
 
     def __init__(
-        self, catalogue: Catalogue, configurations: Configurations, repositories: Repositories, clock: Clock
+        self,
+        catalogue: Catalogue,
+        configurations: Configurations,
+        repositories: Callable[[], Repositories],
+        clock: Clock,
     ) -> None:
         self._catalogue = catalogue
         self._configurations = configurations
@@ -189,7 +196,7 @@ class KnownBackups:
         if not always and self.repository_id(config) is not None:
             return
         try:
-            with self._repositories.opened(config) as opened:
+            with self._repositories().opened(config) as opened:
                 self.mirror(opened, records=records)
         except NotARepository:
             if self.repository_id(config) is not None:

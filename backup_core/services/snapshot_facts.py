@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.errors import ConfigError
-from backup_core.format.snapshot import Snapshot
 from backup_core.services.records import BackupManifest, RecoveryPoint
+
+if TYPE_CHECKING:
+    from backup_core.format.snapshot import Snapshot
 
 _CONFIGURATION = "config:"
 _BACKUP_ID = "backup-id:"

@@ -19,9 +19,9 @@ from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
 from backup_core.clock import Clock
 from backup_core.errors import BackupError, ConfigError
 from backup_core.repository.options import default_hostname
-from backup_core.repository.repository import Repository
 
 if TYPE_CHECKING:
+    from backup_core.repository.repository import Repository
     from backup_core.services.backup_service import BackupService
     from backup_core.services.run_records.document import KnownSnapshot, RecordDocument
 
