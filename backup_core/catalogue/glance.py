@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,13 +48,32 @@ def glance_at(path: Path, *, settings: str) -> Glance | None:
     """What the catalogue in this file lists, with the settings whose keys begin with ``settings``; None when it cannot
     be read this way."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
-            file.execute("BEGIN")
-            if file.execute("SELECT version_num FROM alembic_version").fetchall() != [(HEAD,)]:
-                return None
+        with _opened(path) as file:
             return _read(file, settings)
     except (sqlite3.Error, ValueError):
         return None
+
+
+def configuration_at(path: Path, name: str, *, setting: str) -> tuple[dict[str, Any], Any] | None:
+    """The record of a configuration in this file, and the value of one setting, None where there is none; None when
+    there is no such configuration, or it cannot be read this way."""
+    try:
+        with _opened(path) as file:
+            found = file.execute("SELECT record FROM configuration WHERE name = ?", (name,)).fetchone()
+            value = file.execute("SELECT value FROM setting WHERE key = ?", (setting,)).fetchone()
+            return None if found is None else (json.loads(found[0]), None if value is None else json.loads(value[0]))
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """One state of the file, to read. Raises ``ValueError`` when it is not of this program's own schema."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
+        file.execute("BEGIN")
+        if file.execute("SELECT version_num FROM alembic_version").fetchall() != [(HEAD,)]:
+            raise ValueError("another schema")
+        yield file
 
 
 def _read(file: sqlite3.Connection, settings: str) -> Glance:

@@ -38,7 +38,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The configura
 def register(app: typer.Typer) -> None:
     """Add these commands to ``app``."""
     command(app, "init")(init)
-    command(app, "backup")(backup)
+    command(app, "backup", opens="name")(backup)
     command(app, "unlock")(unlock)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,6 +68,12 @@ class Invocation:
         from backup_core.services.application import open_application
 
         return self._resources.enter_context(open_application(self.settings.home))
+
+    def begin_key(self, config_name: str) -> None:
+        """Begin to derive the key of a configuration's repository, which ``application`` is about to open."""
+        from backup_core.services.head_start import begin_key
+
+        begin_key(self.settings.home, config_name)
 
     @contextmanager
     def long_work(self) -> Iterator[ProgressSink]:
@@ -127,14 +133,17 @@ def _forget_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def command(group: typer.Typer, name: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
+def command(
+    group: typer.Typer, name: str, *, opens: str | None = None
+) -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
     """Registers a function as the command ``name``, with the common options added to its own.
 
-    The function's first parameter receives the ``Invocation``; its docstring is the help text.
+    The function's first parameter receives the ``Invocation``; its docstring is the help text. ``opens`` is the
+    parameter that names the configuration whose repository will be opened: its key is derived while packages load.
     """
 
     def register(function: Callable[..., Reply]) -> Callable[..., Reply]:
-        group.command(name, help=_help_of(function))(_with_common_options(function))
+        group.command(name, help=_help_of(function))(_with_common_options(function, opens))
         return function
 
     return register
@@ -146,11 +155,16 @@ def _help_of(function: Callable[..., Reply]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def _with_common_options(function: Callable[..., Reply]) -> Callable[..., None]:
+def _with_common_options(function: Callable[..., Reply], opens: str | None) -> Callable[..., None]:
+    def work(invocation: Invocation, arguments: Mapping[str, Any]) -> Reply:
+        if opens is not None and arguments[opens] is not None:
+            invocation.begin_key(arguments[opens])
+        return function(invocation, **arguments)
+
     def run(ctx: typer.Context, settings: Settings, **arguments: Any) -> None:
         general = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
         invocation = Invocation(settings.over(general), ctx.command_path)
-        raise typer.Exit(invocation.run(lambda it: function(it, **arguments)))
+        raise typer.Exit(invocation.run(lambda it: work(it, arguments)))
 
     context, settings, _ = parameters_of(run)
     run.__name__ = function.__name__

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "mirror")(mirror)
+    command(app, "mirror", opens="name")(mirror)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "prune")(prune)
+    command(app, "prune", opens="name")(prune)
 
 
 def prune(

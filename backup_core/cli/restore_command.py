@@ -38,7 +38,7 @@ _SHOWN_CHANGES = 20
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "restore")(restore)
+    command(app, "restore", opens="name")(restore)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would go
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``app``."""
-    command(app, "cleanup")(cleanup)
+    command(app, "cleanup", opens="name")(cleanup)
     command(app, "forget")(forget)
 
 

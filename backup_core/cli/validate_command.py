@@ -30,7 +30,7 @@ class ValidationDepth(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "validate")(validate)
+    command(app, "validate", opens="config")(validate)
 
 
 def validate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -47,11 +49,37 @@ class ScryptParameters:
             )
 
 
+_begun: dict[tuple[Secret, ScryptParameters], Future[MasterKey]] = {}
+
+
+def begin(password: Secret, parameters: ScryptParameters) -> None:
+    """Derive a key beside what else is done: the next ``derive`` of the same takes the result, and only it."""
+    wanted = (password, parameters)
+    if wanted in _begun:
+        return
+    result: Future[MasterKey] = Future()
+    _begun[wanted] = result
+
+    def work() -> None:
+        try:
+            result.set_result(_derive(password, parameters))
+        except BaseException as error:
+            result.set_exception(error)
+
+    # Nobody waits for it at the end of a program that has not asked for the key.
+    threading.Thread(target=work, name="derive-key", daemon=True).start()
+
+
 def derive(password: Secret, parameters: ScryptParameters) -> MasterKey:
     """The key that a password stands for; it opens the box around the repository's master key.
 
     Releases the interpreter lock while it computes.
     """
+    begun = _begun.pop((password, parameters), None)
+    return _derive(password, parameters) if begun is None else begun.result()
+
+
+def _derive(password: Secret, parameters: ScryptParameters) -> MasterKey:
     scrypt = Scrypt(salt=parameters.salt, length=64, n=parameters.n, r=parameters.r, p=parameters.p)
     key = scrypt.derive(password.reveal().encode("utf-8", "surrogateescape"))
     return MasterKey(encrypt=key[:32], mac_k=key[32:48], mac_r=key[48:])

@@ -4,6 +4,7 @@
 
     <root>/CACHEDIR.TAG                     keeps the cache out of backups
     <root>/hints/<sha256 of config>/<key>   key files that opened this repository before
+    <root>/hints/<repository id>            the name of that directory
     <root>/<repository id>/index|snapshots/<id>     sealed, as on the server
     <root>/<repository id>/data/xx/<id>     whole tree packs, sealed
     <root>/<repository id>/trees/xx/<id>    single sealed tree blobs of packs that were not fetched whole
@@ -32,13 +33,14 @@ from typing import Self
 
 from backup_core.errors import RepositoryError
 from backup_core.format.ids import to_hex
-from backup_core.format.layout import FileKind
+from backup_core.format.layout import FileKind, is_id
 from backup_core.repository.processes import process_alive
 from backup_core.results import Problem, Severity
 from backup_core.types import BlobId, Buffer, PackId
 
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Copies of backup data, see https://bford.info/cachedir/\n"
 _DIRECTORY_MODE = 0o700
+_HINTS = "hints"
 
 
 class Cache:
@@ -183,7 +185,17 @@ class KeyHints:
     """
 
     def __init__(self, root: Path | None, config: bytes) -> None:
-        self._directory = root / "hints" / sha256(config).hexdigest() if root else None
+        self._directory = root / _HINTS / sha256(config).hexdigest() if root else None
+
+    @classmethod
+    def of_repository(cls, root: Path, repository_id: str) -> Self:
+        """Those of the repository with this id, which are none when it was not opened here before."""
+        hints = cls(None, b"")
+        with suppress(OSError, UnicodeDecodeError):
+            named = (root / _HINTS / repository_id).read_bytes()
+            if is_id(name := named.decode("ascii")):
+                hints._directory = root / _HINTS / name
+        return hints
 
     def load(self) -> list[tuple[str, bytes]]:
         """(id, content) of each key file that is what its name says."""
@@ -205,6 +217,14 @@ class KeyHints:
                 prepare_root(self._directory.parent.parent)
                 write_private(self._directory / digits, data)
         self.note_seen(digits, seen)
+
+    def note_repository(self, repository_id: str) -> None:
+        """Remember of which repository these are, for ``of_repository``."""
+        if self._directory is not None:
+            note = self._directory.parent / repository_id
+            with suppress(OSError):
+                if not note.exists():
+                    write_private(note, self._directory.name.encode("ascii"))
 
     def note_seen(self, digits: str, seen: datetime) -> None:
         """Remember when this key was last seen on the server."""

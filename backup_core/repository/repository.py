@@ -121,7 +121,9 @@ class Repository:
             chunker_polynomial=chunker_polynomial,
             vacancy=vacancy,
         )
-        KeyHints(options.cache_directory, config).store(key.id, data, clock.now())
+        hints = KeyHints(options.cache_directory, config)
+        hints.store(key.id, data, clock.now())
+        hints.note_repository(key.config.id)
         return cls(backend, key, encrypted=bool(password), clock=clock, random_bytes=random_bytes, options=options)
 
     @classmethod
@@ -145,7 +147,9 @@ class Repository:
             raise NotARepository(
                 f"there is no repository at {backend.location}. Check address and path, or create one there first"
             ) from error
-        key = open_key(backend, password, config, KeyHints(options.cache_directory, config), clock.now())
+        hints = KeyHints(options.cache_directory, config)
+        key = open_key(backend, password, config, hints, clock.now())
+        hints.note_repository(key.config.id)
         return cls(backend, key, encrypted=bool(password), clock=clock, random_bytes=random_bytes, options=options)
 
     @staticmethod

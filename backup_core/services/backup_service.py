@@ -67,12 +67,10 @@ class BackupService:
 
     @cached_property
     def repositories(self) -> Repositories:
-        """Opens and creates repositories; made when first used, since what is only read from the catalogue needs none."""
+        """Opens and creates repositories; made when first used, since reading the catalogue needs none."""
         from backup_core.services.repositories import Repositories
 
-        return Repositories(
-            self.home, self.webdav_service, self.keys, self.clock, random_bytes=self.random_bytes
-        )
+        return Repositories(self.home, self.webdav_service, self.keys, self.clock, random_bytes=self.random_bytes)
 
     def create_repository(self, config_name: str) -> RepositoryInfo:
         """Create the repository of a configuration; ``RepositoryExists`` or ``ListingUnproved`` when it must not be."""

@@ -7,13 +7,16 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from backup_core.config.home import Home
-from backup_core.config.models import BackupConfig
 from backup_core.config.secrets import resolve_secret, stored_form
-from backup_core.services.configurations import Configurations
 from backup_core.services.private_files import write_private_file
 from backup_core.types import Secret
+
+if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
+    from backup_core.services.configurations import Configurations
 
 KEY_VARIABLE = "DAVAULT_KEY"
 """Environment variable with the key of configurations that name none."""

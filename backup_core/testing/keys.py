@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from backup_core.format import key_file
+from backup_core.format import kdf, key_file
 from backup_core.format.cipher import MasterKey
 from backup_core.format.kdf import ScryptParameters, derive
 from backup_core.types import Secret
@@ -17,7 +17,7 @@ _KNOWN: dict[tuple[str, ScryptParameters], MasterKey] = {}
 
 @contextmanager
 def keys_derived_once() -> Iterator[None]:
-    """Within this, the same password with the same parameters is stretched only the first time."""
+    """Within this, the same password with the same parameters is stretched only the first time, and none ahead."""
 
     def derive_once(password: Secret, parameters: ScryptParameters) -> MasterKey:
         wanted = (password.reveal(), parameters)
@@ -25,5 +25,5 @@ def keys_derived_once() -> Iterator[None]:
             _KNOWN[wanted] = derive(password, parameters)
         return _KNOWN[wanted]
 
-    with mock.patch.object(key_file, "derive", derive_once):
+    with mock.patch.object(key_file, "derive", derive_once), mock.patch.object(kdf, "begin"):
         yield

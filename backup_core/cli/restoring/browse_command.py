@@ -16,7 +16,7 @@ _A_DAY = 86400.0
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "browse")(browse)
+    command(app, "browse", opens="config")(browse)
 
 
 def browse(

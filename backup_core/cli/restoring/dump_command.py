@@ -15,7 +15,7 @@ from backup_core.cli.restoring.options import AtOption, BackupOption, NameArgume
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``app``."""
-    command(app, "dump")(dump)
+    command(app, "dump", opens="name")(dump)
 
 
 def dump(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from backup_core.errors import AuthenticationFailed, Corrupt, FormatError, UnsupportedVersion
+from backup_core.format import kdf
 from backup_core.format.cipher import MasterKey
 from backup_core.format.config_file import RepositoryConfig, is_irreducible
-from backup_core.format.kdf import ScryptParameters, derive
+from backup_core.format.kdf import ScryptParameters, begin, derive
 from backup_core.format.key_file import KeyFile
 from backup_core.types import Secret
 
@@ -36,6 +38,33 @@ def test_scrypt_is_that_of_the_standard() -> None:
     salt = bytes(range(64))
     key = derive(Secret("pass"), ScryptParameters(n=1024, r=8, p=2, salt=salt))
     assert key.encrypt + key.mac_k + key.mac_r == scrypt(b"pass", salt=salt, n=1024, r=8, p=2, dklen=64)
+
+
+def test_what_was_begun_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    cheap = ScryptParameters(n=16, r=1, p=1, salt=bytes(64))
+    expected = derive(Secret("pass"), cheap)
+    real = kdf._derive
+    monkeypatch.setattr(kdf, "_derive", lambda *a: asked.append(threading.get_ident()) or real(*a))
+    begin(Secret("pass"), cheap)
+    begin(Secret("pass"), cheap)
+    assert derive(Secret("other"), cheap) != expected
+    assert [derive(Secret("pass"), cheap) for _ in range(2)] == [expected, expected]
+    here = threading.get_ident()
+    assert sorted(thread == here for thread in asked) == [False, True, True]
+
+
+def test_what_was_begun_and_fails_is_told_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise MemoryError("scrypt")
+
+    cheap = ScryptParameters(n=16, r=1, p=1, salt=bytes(64))
+    with monkeypatch.context() as patch:
+        patch.setattr(kdf, "_derive", out_of_memory)
+        begin(Secret("pass"), cheap)
+        with pytest.raises(MemoryError):
+            derive(Secret("pass"), cheap)
+    assert derive(Secret("pass"), cheap) == derive(Secret("pass"), cheap)
 
 
 def test_a_key_file_opens_with_its_password_only(key_file: KeyFile, master: MasterKey) -> None:
