@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that stands still until it is told to move, and others that are nearly the machine's own."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ class ManualClock:
         """Set the wall clock, as an administrator would: forwards or backwards."""
         with self._lock:
             self._now = moment
+
+
+class BusyClock(SystemClock):
+    """The machine's clock, for work that has nobody to wait for: waits are over at once."""
+
+    def sleep(self, seconds: float, cancel: CancelToken | None = None) -> None:
+        """Return at once; raise ``Cancelled`` when ``cancel`` is set."""
+        if cancel is not None:
+            cancel.check()
 
 
 class ShiftedClock:
