@@ -92,8 +92,9 @@ class Crew:
         except Cancelled:
             self._ledger.stop_because(Stop.CANCELLED, self._cancel.reason)
         except BaseException as error:
-            # Handed to the thread that waits for this one.
-            self._error = error
+            # Handed to the thread that waits for this one. The first is the cause; others may only follow from it.
+            with self._lock:
+                self._error = self._error or error
             self._ledger.stop_because(Stop.NO_SERVER, str(error))
         finally:
             writer.close()

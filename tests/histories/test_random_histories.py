@@ -312,6 +312,12 @@ class History(RuleBasedStateMachine):
             self.kept[snapshot] = dict(self.files[machine])
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cut off here is the server; the restored files are read back at once."""
+    monkeypatch.setattr("backup_core.engine.restore_run.flush_to_disk", lambda descriptor: None)
+
+
 if LONG:
     chosen = settings(max_examples=LONG, stateful_step_count=60, deadline=None, print_blob=True)
 else:
