@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from backup_core.clock import Clock
 from backup_core.config.home import Home
 from backup_core.config.models import BackupConfig
-from backup_core.errors import ConfigError, NotARepository, RepositoryExists, WrongKey
+from backup_core.errors import ConfigError, Corrupt, ListingUnproved, NotARepository, RepositoryExists, WrongKey
 from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.repository import reserve
 from backup_core.repository.creation import Vacancy
@@ -141,15 +141,19 @@ class Repositories:
         try:
             return self._open(backend, config)
         except NotARepository:
-            with self._creating(config):
-                try:
-                    vacancy = Repository.prove_vacant(backend)
-                except RepositoryExists:
-                    # Another configuration of this machine may have made it while we waited.
-                    if Repository.exists(backend):
-                        return self._open(backend, config)
-                    raise
-                return self._create(backend, config, vacancy, like)
+            pass
+        except Corrupt:
+            if not _only_begun(backend):
+                raise
+        with self._creating(config):
+            try:
+                vacancy = Repository.prove_vacant(backend)
+            except RepositoryExists:
+                # Another configuration of this machine may have made it while we waited.
+                if Repository.exists(backend):
+                    return self._open(backend, config)
+                raise
+            return self._create(backend, config, vacancy, like)
 
     def _open(self, backend: Backend, config: BackupConfig) -> OpenRepository:
         candidates = self._keys.candidates(config)
@@ -241,3 +245,12 @@ class Repositories:
 
 def _say_nothing(_: str) -> None:
     """For callers who show no progress."""
+
+
+def _only_begun(backend: Backend) -> bool:
+    """Whether nothing is there but what a creation left that was cut off within its last step: half a config."""
+    try:
+        Repository.prove_vacant(backend)
+    except (RepositoryExists, ListingUnproved):
+        return False
+    return True

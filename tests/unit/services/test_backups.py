@@ -313,3 +313,21 @@ def test_all_that_can_be_checked_is_checked(app: Application, configured, tmp_pa
     with pytest.raises(ConfigError, match="depth"):
         app.validate([one.backup_id], depth="deep")
     assert app.backups("一")[0].validated_at is not None and app.backups("二")[0].validated_at is None
+
+
+def test_a_backup_finishes_a_creation_that_was_cut_off_within_its_config(
+    app: Application, configured, tmp_path: Path
+) -> None:
+    configured()
+    app.init_repository("文档")
+    whole = tmp_path / "store" / "备份" / "config"
+    # A server that keeps halves, and a death: what comes after the config is not there yet.
+    shutil.rmtree(whole.parent / "davault")
+    whole.write_bytes(whole.read_bytes()[:40])
+    first = app.backup("文档")
+    assert [backup.backup_id for backup in app.backups("文档", refresh=True)] == [first.backup_id]
+    # Half a config beside a backup is damage, and nothing is made anew over it.
+    whole.write_bytes(half := whole.read_bytes()[:40])
+    with pytest.raises(BackupExecutionError, match="damaged"):
+        app.backup("文档")
+    assert whole.read_bytes() == half
