@@ -9,8 +9,8 @@ The language (also in ``docs``):
 * A trailing slash matches directories only; a leading ``!`` takes back what an earlier pattern of the same list said.
   The last pattern of a list that matches decides.
 * What lies below an excluded directory is excluded, whatever else is said (the directory is never opened).
-* With include patterns, only files they match are kept, and everything below directories they match. Directories are
-  walked in any case; those in which nothing was kept are left out of the backup.
+* With include patterns, only files they match are kept, and everything below directories they match. Other directories
+  are walked where something below them may match; those in which nothing was kept are left out of the backup.
 * Matching is by characters; bytes of a name that are not UTF-8 count as one character each.
 """
 
@@ -69,6 +69,9 @@ class PatternList:
                 self._rules.append(_Rule(globs[start:end], flags))
                 start = end
         self._rules.reverse()
+        ways = [glob.way for glob in globs if not glob.negated]
+        known = [way for way in ways if way is not None]
+        self._ways = re.compile("|".join(f"(?:{way})" for way in known) or "(?!)", flags) if known == ways else None
 
     def decide(self, path: str, *, is_directory: bool) -> bool | None:
         """True or False as the last matching pattern says of this very path, None when none matches it."""
@@ -77,6 +80,10 @@ class PatternList:
             if rule.matches(path, name, is_directory=is_directory):
                 return rule.says
         return None
+
+    def leads_on(self, path: str) -> bool:
+        """Whether a pattern may match something below this directory."""
+        return self._ways is None or self._ways.fullmatch(path) is not None
 
 
 def _parse_all(patterns: Sequence[str]) -> list[Glob]:
@@ -140,6 +147,8 @@ class Patterns:
         if self._include is not None:
             decision = self._include.decide(text, is_directory=is_directory)
             inside = inside if decision is None else decision
+            if is_directory and not inside:
+                return Verdict(self._include.leads_on(text), False)
         return Verdict(is_directory or inside, inside)
 
     def allows(self, path: bytes, is_dir: bool) -> bool:

@@ -8,6 +8,7 @@ character literally. Where git lets a faulty pattern silently match nothing, thi
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _POSIX_CLASSES = {
@@ -40,6 +41,9 @@ class Glob:
     """True when the pattern speaks of the path below the root, False when of the last component alone."""
     directories_only: bool
     negated: bool
+    way: str | None
+    """For ``re.fullmatch`` against the path of a directory: whether something below it may match. None when that may be
+    anywhere."""
 
 
 def parse_glob(pattern: str) -> Glob:
@@ -57,7 +61,24 @@ def parse_glob(pattern: str) -> Glob:
         raise GlobError("it names nothing")
     if "" in body.split("/"):
         raise GlobError("it has an empty component (two slashes side by side)")
-    return Glob(_translate_path(body), whole_path, directories_only, negated)
+    way = _translate_way(body.split("/")) if whole_path else None
+    return Glob(_translate_path(body), whole_path, directories_only, negated, way)
+
+
+def _translate_way(components: Sequence[str]) -> str | None:
+    ends = next((number for number, component in enumerate(components) if _spans(component)), None)
+    if ends == 0:
+        return None
+    above = components[: len(components) - 1 if ends is None else ends]
+    way = "" if ends is None else "(?:/.+)?"
+    for number, component in reversed(list(enumerate(above))):
+        way = _translate_component(component) + way
+        way = f"(?:/{way})?" if number else way
+    return way or "(?!)"
+
+
+def _spans(component: str) -> bool:
+    return len(component) > 1 and not component.strip("*")
 
 
 def _translate_path(body: str) -> str:
@@ -65,7 +86,7 @@ def _translate_path(body: str) -> str:
     last = len(components) - 1
     parts: list[str] = []
     for number, component in enumerate(components):
-        if len(component) > 1 and not component.strip("*"):
+        if _spans(component):
             # At the end it means "everything inside", elsewhere "any number of directories, none included".
             parts.append(".+" if number == last else "(?:.+/)?")
         else:

@@ -102,7 +102,8 @@ class Selection:
         inside = inside or named
         if self._patterns.selects_files:
             verdict = self._patterns.judge(path, is_directory=is_directory, inside=inside)
-            return Verdict(verdict.keep or inside, verdict.inside or inside)
+            leads_on = is_directory and self.listed.leads_to(path)
+            return Verdict(verdict.keep or inside or leads_on, verdict.inside or inside)
         return Verdict(inside or (is_directory and self.listed.leads_to(path)), inside)
 
 

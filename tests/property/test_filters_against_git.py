@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from backup_core.engine.filters import Patterns
+from backup_core.engine.filters import PatternList, Patterns
 from backup_core.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -66,3 +68,24 @@ def test_excludes_decide_as_gitignore_does(git_directory: Path, patterns: list[s
         assume(False)
     expected = _ignored_by_git(git_directory, patterns, paths)
     assert {p for p in paths if not ours.allows(p.encode(), False)} == expected
+
+
+def _selected(patterns: Patterns, paths: Iterable[str]) -> set[str]:
+    return {path for path in paths if patterns.allows(path.encode(), False)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(_PATTERN, min_size=1, max_size=4), st.lists(_PATTERN, max_size=2),
+    st.lists(_PATH, min_size=1, max_size=12, unique=True),
+)  # fmt: skip
+def test_no_directory_is_passed_over_in_which_something_is_selected(
+    include: list[str], exclude: list[str], paths: list[str]
+) -> None:
+    try:
+        patterns = Patterns(include, exclude)
+    except ConfigError:
+        assume(False)
+    with mock.patch.object(PatternList, "leads_on", return_value=True):
+        everywhere = _selected(patterns, paths)
+    assert _selected(patterns, paths) == everywhere
