@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -34,11 +34,25 @@ class OpenedKey(NamedTuple):
     config: RepositoryConfig
 
 
-def open_key(backend: Backend, password: Secret, config: bytes, hints: KeyHints, now: datetime) -> OpenedKey:
+Unlocked = MutableMapping[tuple[str, Secret], MasterKey]
+"""Key id and password -> what it opened: deriving is not done twice for one who opens a repository again."""
+
+
+def open_key(
+    backend: Backend,
+    password: Secret,
+    config: bytes,
+    hints: KeyHints,
+    now: datetime,
+    *,
+    unlocked: Unlocked | None = None,
+) -> OpenedKey:
     """The key for ``password``: one that opened this repository before, if it was not withdrawn, else one of the
     server's. Whether it was is looked up once an hour: a look costs a request.
 
-    ``config`` is the sealed config. Raises ``WrongKey``; ``Corrupt`` when a key opens but the config does not;
+    ``config`` is the sealed config, ``unlocked`` what the caller remembers.
+
+    Raises ``WrongKey``; ``Corrupt`` when a key opens but the config does not;
     ``NotARepository`` when there is no key at all.
     """
     tried: set[str] = set()
@@ -46,7 +60,7 @@ def open_key(backend: Backend, password: Secret, config: bytes, hints: KeyHints,
     for digits, data in hints.load():
         tried.add(digits)
         try:
-            master = unlock(digits, data, password)
+            master = _remembered(unlocked, digits, data, password)
         except AuthenticationFailed:
             continue  # another user's key, or a mistyped password
         except Corrupt:
@@ -74,6 +88,14 @@ def open_key(backend: Backend, password: Secret, config: bytes, hints: KeyHints,
     if not names:
         raise NotARepository(f"{backend.location} has a config but no key, so nothing can open it. Look at its keys/")
     raise _wrong_key(backend, len(names), damage)
+
+
+def _remembered(unlocked: Unlocked | None, digits: str, data: bytes, password: Secret) -> MasterKey:
+    if unlocked is None:
+        return unlock(digits, data, password)
+    if (digits, password) not in unlocked:
+        unlocked[digits, password] = unlock(digits, data, password)
+    return unlocked[digits, password]
 
 
 def _is_fresh(seen: datetime | None, now: datetime) -> bool:

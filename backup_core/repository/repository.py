@@ -32,7 +32,7 @@ from backup_core.repository.creation import Vacancy, create_repository, prove_va
 from backup_core.repository.held_lock import HeldLock
 from backup_core.repository.index import Index
 from backup_core.repository.index_loader import IndexLoader
-from backup_core.repository.keyring import OpenedKey, open_key
+from backup_core.repository.keyring import OpenedKey, Unlocked, open_key
 from backup_core.repository.lock_holders import Holder
 from backup_core.repository.lock_use import LockUse
 from backup_core.repository.locks import Locks
@@ -135,8 +135,10 @@ class Repository:
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         options: RepositoryOptions | None = None,
+        unlocked: Unlocked | None = None,
     ) -> Self:
-        """Open a repository: two requests when its key is known from an earlier time.
+        """Open a repository: two requests when its key is known from an earlier time, and no derivation when it is in
+        ``unlocked``.
 
         Version 1 is only read. Raises ``NotARepository``, ``WrongKey``, ``UnsupportedVersion`` or ``Corrupt``.
         """
@@ -148,7 +150,7 @@ class Repository:
                 f"there is no repository at {backend.location}. Check address and path, or create one there first"
             ) from error
         hints = KeyHints(options.cache_directory, config)
-        key = open_key(backend, password, config, hints, clock.now())
+        key = open_key(backend, password, config, hints, clock.now(), unlocked=unlocked)
         hints.note_repository(key.config.id)
         return cls(backend, key, encrypted=bool(password), clock=clock, random_bytes=random_bytes, options=options)
 

@@ -12,6 +12,7 @@ from backup_core.clock import Clock
 from backup_core.config.home import Home
 from backup_core.config.models import BackupConfig
 from backup_core.errors import ConfigError, Corrupt, ListingUnproved, NotARepository, RepositoryExists, WrongKey
+from backup_core.format.cipher import MasterKey
 from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.repository import reserve
 from backup_core.repository.creation import Vacancy
@@ -23,6 +24,7 @@ from backup_core.services.records import RepositoryInfo
 from backup_core.services.webdav_service import WebDAVService
 from backup_core.storage.backend import Backend
 from backup_core.storage.request_ledger import Priority
+from backup_core.types import Secret
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Repositories:
         self._keys = keys
         self._clock = clock
         self._random_bytes = random_bytes
+        self._unlocked: dict[tuple[str, Secret], MasterKey] = {}
 
     @contextmanager
     def opened(
@@ -168,7 +171,12 @@ class Repositories:
 
     def _open_with(self, backend: Backend, config: BackupConfig, key: FoundKey) -> Repository:
         return Repository.open(
-            backend, key.secret, clock=self._clock, random_bytes=self._random_bytes, options=self._options(config)
+            backend,
+            key.secret,
+            clock=self._clock,
+            random_bytes=self._random_bytes,
+            options=self._options(config),
+            unlocked=self._unlocked,
         )
 
     def _wrong_key(self, backend: Backend, config: BackupConfig, tried: list[FoundKey]) -> Exception:

@@ -172,8 +172,9 @@ class _Search:
     @contextmanager
     def _opened(self, place: MirrorConfig | None) -> Iterator[OpenRepository]:
         if place is None:
-            with self.service.opened(
-                self.config.name,
+            # The list of its backups was brought up to date when this one was chosen.
+            with self.service.repositories.opened(
+                self.config,
                 tracker=self.tracker,
                 cancel=self.cancel,
                 priority=Priority.RESTORE,
