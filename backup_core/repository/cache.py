@@ -207,7 +207,7 @@ class KeyHints:
                     found.append((path.name, data))
         return found
 
-    def store(self, digits: str, data: bytes, seen: datetime) -> None:
+    def store(self, digits: str, data: bytes, seen: datetime, *, repository_id: str) -> None:
         """Try this key file first next time. That it cannot be kept costs two requests next time, nothing else.
 
         ``seen``: when it was on the server.
@@ -217,6 +217,7 @@ class KeyHints:
                 prepare_root(self._directory.parent.parent)
                 write_private(self._directory / digits, data)
         self.note_seen(digits, seen)
+        self.note_repository(repository_id)
 
     def note_repository(self, repository_id: str) -> None:
         """Remember of which repository these are, for ``of_repository``."""

@@ -71,7 +71,9 @@ def open_key(
                 hints.drop(digits)  # a password that was withdrawn must not open here for being remembered
                 continue
             hints.note_seen(digits, now)
-        return OpenedKey(KeyId(digits), master, open_config(config, master))
+        opened = OpenedKey(KeyId(digits), master, open_config(config, master))
+        hints.note_repository(opened.config.id)
+        return opened
     names = _key_ids(backend)
     for digits in [name for name in names if name not in tried][:MAX_KEYS]:
         try:
@@ -83,7 +85,7 @@ def open_key(
             damage = error
             continue
         opened = OpenedKey(KeyId(digits), master, open_config(config, master))
-        hints.store(digits, data, now)
+        hints.store(digits, data, now, repository_id=opened.config.id)
         return opened
     if not names:
         raise NotARepository(f"{backend.location} has a config but no key, so nothing can open it. Look at its keys/")

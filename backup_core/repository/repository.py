@@ -121,9 +121,7 @@ class Repository:
             chunker_polynomial=chunker_polynomial,
             vacancy=vacancy,
         )
-        hints = KeyHints(options.cache_directory, config)
-        hints.store(key.id, data, clock.now())
-        hints.note_repository(key.config.id)
+        KeyHints(options.cache_directory, config).store(key.id, data, clock.now(), repository_id=key.config.id)
         return cls(backend, key, encrypted=bool(password), clock=clock, random_bytes=random_bytes, options=options)
 
     @classmethod
@@ -151,7 +149,6 @@ class Repository:
             ) from error
         hints = KeyHints(options.cache_directory, config)
         key = open_key(backend, password, config, hints, clock.now(), unlocked=unlocked)
-        hints.note_repository(key.config.id)
         return cls(backend, key, encrypted=bool(password), clock=clock, random_bytes=random_bytes, options=options)
 
     @staticmethod

@@ -51,7 +51,7 @@ def test_nobody_else_can_read_the_cache(tmp_path: Path) -> None:
         cache.store(INDEX, NAME, DATA)
         cache.store(FileKind.PACK, NAME, DATA)
         cache.store_tree(BlobId(bytes(32)), DATA)
-        KeyHints(tmp_path / "deep" / "cache", b"config").store(NAME, DATA, SEEN)
+        KeyHints(tmp_path / "deep" / "cache", b"config").store(NAME, DATA, SEEN, repository_id="r" * 64)
     finally:
         os.umask(old)
     for path in (tmp_path / "deep").rglob("*"):
@@ -134,8 +134,16 @@ def test_a_root_that_cannot_be_made_is_an_error_with_advice(tmp_path: Path) -> N
         Cache(tmp_path / "file" / "cache", "ab" * 32)
 
 
+def test_hints_are_found_by_the_repositorys_id(tmp_path: Path) -> None:
+    KeyHints(tmp_path, b"one").store(NAME, DATA, SEEN, repository_id="1" * 64)
+    KeyHints(tmp_path, b"two").note_repository("2" * 64)
+    assert KeyHints.of_repository(tmp_path, "1" * 64).load() == [(NAME, DATA)]
+    assert KeyHints.of_repository(tmp_path, "2" * 64).load() == []
+    assert KeyHints.of_repository(tmp_path, "3" * 64).load() == []
+
+
 def test_hints_belong_to_one_config(tmp_path: Path) -> None:
-    KeyHints(tmp_path, b"one").store(NAME, DATA, SEEN)
+    KeyHints(tmp_path, b"one").store(NAME, DATA, SEEN, repository_id="r" * 64)
     assert KeyHints(tmp_path, b"one").load() == [(NAME, DATA)]
     assert KeyHints(tmp_path, b"one").seen(NAME) == SEEN
     assert KeyHints(tmp_path, b"two").load() == []
@@ -143,6 +151,6 @@ def test_hints_belong_to_one_config(tmp_path: Path) -> None:
     KeyHints(tmp_path, b"one").drop(NAME)
     assert KeyHints(tmp_path, b"one").load() == []
     nowhere = KeyHints(None, b"one")
-    nowhere.store(NAME, DATA, SEEN)
+    nowhere.store(NAME, DATA, SEEN, repository_id="r" * 64)
     nowhere.drop(NAME)
     assert nowhere.load() == []
