@@ -145,3 +145,26 @@ def test_headers_without_end_are_given_up(start) -> None:  # noqa: F811
     with pytest.raises(ConnectionLost, match="broke"):
         backend.get("config")
     assert sent and max(sent) < 8_000_000  # what the sockets' buffers hold
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_interim_answers_without_end_are_given_up(start, status: str) -> None:  # noqa: F811
+    def serve(_: int, connection) -> None:
+        connection.head()
+        while True:  # until the other end hangs up, which raises OSError
+            connection.sock.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+
+    _, backend = start(serve)
+    with pytest.raises(ConnectionLost, match="broke"):
+        backend.get("config")
+
+
+def test_as_many_interim_answers_as_a_server_at_work_sends_are_passed_over(start) -> None:  # noqa: F811
+    def serve(_: int, connection) -> None:
+        for _ in range(3):  # the bound is for one request, not for a connection
+            connection.head()
+            connection.sock.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 900)
+            connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    _, backend = start(serve)
+    assert [backend.get("config") for _ in range(3)] == [b"hello"] * 3

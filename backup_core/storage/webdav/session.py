@@ -16,6 +16,7 @@ import webdav4.http
 from backup_core.errors import ConfigError
 from backup_core.storage.options import BackendOptions
 from backup_core.storage.webdav.auth import BearerAuth, PasswordAuth
+from backup_core.storage.webdav.interim import bound_interim_answers
 from backup_core.storage.webdav.urls import Place
 from backup_core.types import Secret
 
@@ -57,6 +58,7 @@ def make_dav_client(
     refuse_unsafe(place, options)
     _quieten_httpx()
     httpcore.HTTP11Connection.READ_NUM_BYTES = READ_AT_ONCE  # for all of the process; there is no other way to say it
+    bound_interim_answers()
     session: httpx.Client = webdav4.http.Client(
         auth=auth,
         # "identity", because a compressed answer has another length than the object and cannot be cut into ranges.
