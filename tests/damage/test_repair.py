@@ -15,6 +15,7 @@ from backup_core.format.ids import to_hex
 from backup_core.format.layout import pack_name
 from backup_core.format.snapshot import Snapshot
 from backup_core.progress import CancelToken
+from backup_core.repository.prune_plan import PruneBounds
 from backup_core.repository.prune_run import prune
 from backup_core.repository.repair.index import plan_index_repair, run_index_repair
 from backup_core.repository.repair.packs import PacksReport, plan_packs_repair, run_packs_repair
@@ -231,6 +232,26 @@ def test_a_pack_in_no_index_is_found(patient: Any) -> None:
     with patient.open(fresh=True) as repository:
         plan = repair_index(patient, repository)
         assert len(plan.to_list) == len([name for name in patient.store.objects if name.startswith("data/")])
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["the other is listed", "no index is left"])
+def test_a_copy_of_a_pack_under_a_false_name_is_told_and_not_listed(patient: Any, listed: bool) -> None:
+    objects = patient.store.objects
+    true = pack_name(patient.packs(BlobType.DATA)[0])
+    false = "f" * 64
+    objects[f"data/ff/{false}"] = objects[true]
+    if not listed:
+        for name in [name for name in objects if name.startswith("index/")]:
+            del objects[name]
+    with patient.open(fresh=True) as repository:
+        plan = repair_index(patient, repository)
+        assert [(problem.kind, problem.object_id) for problem in plan.problems] == [("misnamed-pack", false)]
+        assert bool(plan.to_list) is not listed
+        packs = {pack_name(pack) for pack in repository.load_index().packs()}
+        assert true in packs and f"data/ff/{false}" not in packs
+        # What is told is true: it goes when pruning, and nothing else does.
+        prune(repository, PruneBounds())
+    assert true in objects and f"data/ff/{false}" not in objects
 
 
 def test_junk_among_the_packs_is_told_and_left(patient: Any) -> None:

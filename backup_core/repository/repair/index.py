@@ -3,6 +3,7 @@ headers say, packs that are gone are no longer listed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +21,7 @@ from backup_core.repository.parallel import each
 from backup_core.repository.prune_survey import list_packs
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem, Severity
-from backup_core.types import IndexId, PackedBlob, PackId
+from backup_core.types import BlobId, IndexId, PackedBlob, PackId
 
 _TAIL = 64 * 1024
 """Bytes from the end of a pack that are fetched at first: they hold the headers of most packs."""
@@ -41,7 +42,8 @@ class IndexRepair:
     stale: Mapping[IndexId, Sequence[PackId]]
     """The index files that list those, and what they list beside them."""
     problems: tuple[Problem, ...]
-    """What cannot be repaired here: packs in no index whose header cannot be read, packs of a wrong size."""
+    """What cannot be repaired here: packs in no index whose header cannot be read or whose name is false, packs of
+    a wrong size."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -60,6 +62,7 @@ def plan_index_repair(repository: Repository, *, progress: ProgressTracker, canc
     unreadable: dict[IndexId, str] = {}
     listed: dict[IndexId, list[PackId]] = {}
     sizes: dict[PackId, int] = {}
+    firsts: Counter[BlobId] = Counter()
     names = [IndexId(digits) for digits in repository.files.list(FileKind.INDEX).files]
     threads = repository.backend.promises.parallel_requests
     boxes = each(lambda i: repository.backend.get(file_name(FileKind.INDEX, i)), names, threads=threads, cancel=cancel)
@@ -67,17 +70,24 @@ def plan_index_repair(repository: Repository, *, progress: ProgressTracker, canc
         if isinstance(box, StorageError) and not isinstance(box, (NotFound, ShortRead)):
             raise box
         try:
-            listed[index] = _packs_in(repository, index, box, sizes)
+            listed[index] = _packs_in(repository, index, box, sizes, firsts)
         except FormatError as error:
             copy = repository.cache.load(FileKind.INDEX, index)
             try:
-                listed[index] = _packs_in(repository, index, copy, sizes)
+                listed[index] = _packs_in(repository, index, copy, sizes, firsts)
                 put_back[index] = copy or b""
             except FormatError:
                 unreadable[index] = str(error)
     known = {pack for entries in listed.values() for pack in entries}
     gone = frozenset(pack for pack in known - packs.keys() if _is_gone(repository, pack))
     found, problems = _read_headers(repository, {p: n for p, n in packs.items() if p not in known}, progress, cancel)
+    for pack in _misnamed(repository, found, firsts):
+        del found[pack]
+        problems.append(
+            _problem(
+                "misnamed-pack", pack, "is a copy of another under a false name: prune removes it, nothing needs it"
+            )
+        )
     problems += [
         _problem(
             "wrong-size-pack", pack, f"has {packs[pack]} bytes instead of {size}: repair packs salvages what it can"
@@ -113,15 +123,20 @@ def run_index_repair(
 
 
 def _packs_in(
-    repository: Repository, index: IndexId, box: bytes | BackupError | None, sizes: dict[PackId, int]
+    repository: Repository,
+    index: IndexId,
+    box: bytes | BackupError | None,
+    sizes: dict[PackId, int],
+    firsts: Counter[BlobId],
 ) -> list[PackId]:
-    """The packs that an index file lists; their sizes go to ``sizes``. Raises ``FormatError``."""
+    """The packs that an index file lists; their sizes and first blobs are noted. Raises ``FormatError``."""
     if not isinstance(box, bytes) or sha256(box).hexdigest() != index:
         raise Corrupt("its bytes are not the ones that it was named after", kind="index", object_id=index)
     found = []
     for pack, blobs in decode_index(unpack_unpacked(repository.sealer().open(box))):
         found.append(pack)
         sizes[pack] = pack_size_of(blobs)
+        firsts.update(blob.id for blob in blobs[:1])
     return found
 
 
@@ -152,6 +167,16 @@ def _read_headers(
         else:
             raise header
     return found, problems
+
+
+def _misnamed(
+    repository: Repository, found: Mapping[PackId, Sequence[PackedBlob]], firsts: Counter[BlobId]
+) -> list[PackId]:
+    """Which of the packs in no index are not what their names say. Only those are read whole that begin like another
+    pack: a copy does, and reading all of them would take as long as reading everything where no index is left."""
+    firsts = firsts + Counter(blob.id for blobs in found.values() for blob in blobs[:1])
+    alike = [pack for pack, blobs in found.items() if blobs and firsts[blobs[0].id] > 1]
+    return [pack for pack in alike if sha256(repository.backend.get(pack_name(pack))).digest() != pack]
 
 
 def read_pack_header(repository: Repository, pack: PackId, size: int) -> list[PackedBlob]:

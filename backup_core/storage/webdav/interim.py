@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import h11
 import httpcore
 
 MOST_INTERIM = 1_000
@@ -24,11 +23,12 @@ def bound_interim_answers() -> None:
 
 def _receive_bounded(connection: httpcore.HTTP11Connection, timeout: float | None = None) -> Any:
     event = _receive_event(connection, timeout)
-    if isinstance(event, h11.InformationalResponse):
+    status = getattr(event, "status_code", 0)  # only the heads of answers have one
+    if 100 <= status < 200:
         count = getattr(connection, _SO_FAR, 0) + 1
         if count > MOST_INTERIM:
             raise httpcore.RemoteProtocolError(f"more than {MOST_INTERIM} interim answers and no final one")
         setattr(connection, _SO_FAR, count)
-    elif isinstance(event, h11.Response):
+    elif status:
         setattr(connection, _SO_FAR, 0)
     return event
