@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.leaks import started_programs
+from backup_core.testing.thrift import at_full_cost, thrift
 from backup_core.testing.webdav_server import WebDAVServer
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -209,10 +209,17 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         subprocess.run(_as_postgres("rm", "-rf", str(place)), check=True)
 
 
-@pytest.fixture(autouse=True)
-def _passwords_stretched_once() -> Iterator[None]:
-    """Opening the same repository again costs no second stretching of its password: minutes of a whole run."""
-    with keys_derived_once():
+@pytest.fixture(scope="session", autouse=True)
+def _thrift() -> Iterator[None]:
+    """What is dear on purpose is cheap for the whole run: a fifth of all its time."""
+    with thrift():
+        yield
+
+
+@pytest.fixture
+def full_cost() -> Iterator[None]:
+    """For the tests of what is dear on purpose."""
+    with at_full_cost():
         yield
 
 

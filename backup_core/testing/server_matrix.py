@@ -32,8 +32,8 @@ from backup_core.results import Outcome
 from backup_core.services.application import Application, open_application
 from backup_core.storage import registry
 from backup_core.storage.backend import Backend
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.server_programs import PASSWORD, USER, Server, running
+from backup_core.testing.thrift import keys_derived_once
 from backup_core.testing.trees import describe, make_tree
 
 _LOG = logging.getLogger(__name__)

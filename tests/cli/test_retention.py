@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,17 +11,10 @@ import pytest
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.services.application import open_application
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 
 from .conftest import Secrets
 
 START = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError
 from backup_core.results import Outcome
 from backup_core.services.application import Application, open_application
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.trees import describe, make_tree
 from backup_core.types import Secret
 
@@ -43,7 +42,7 @@ def bucket(endpoint: str) -> str:
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
     monkeypatch.setenv("S3_SECRET", "secret")
     monkeypatch.setenv("KEY", "the key")
-    with keys_derived_once(), open_application(tmp_path / "home") as application:
+    with open_application(tmp_path / "home") as application:
         yield application
 
 

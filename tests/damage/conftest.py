@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from backup_core.repository.repository import Repository
 from backup_core.results import CheckSummary, RestoreSummary
 from backup_core.storage.memory import MemoryBackend
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.plain_archiver import PlainArchiver
 from backup_core.testing.trees import describe, make_tree
 from backup_core.types import BlobType, PackId, Secret
@@ -106,12 +105,6 @@ class Patient:
                 if node.subtree is not None:
                     pending.append((found[-1][0], node.subtree))
         return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture(scope="session")

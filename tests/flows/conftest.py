@@ -38,9 +38,12 @@ PAGES = "http://pages.test"
 MOMENT = datetime(2026, 11, 23, 2, 0).astimezone()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Prefect server with an empty database for all tests of this process."""
+    """One Prefect server with an empty database for the flows' tests of this process.
+
+    It is stopped as soon as the process has tests of another kind to run: idle, it takes a tenth of a core.
+    """
     settings: dict[Any, Any] = {
         PREFECT_HOME: tmp_path_factory.mktemp("prefect-home"),
         # The heartbeat makes every run wait a second at its end.

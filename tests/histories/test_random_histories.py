@@ -17,7 +17,6 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -29,7 +28,6 @@ from backup_core.engine.restore_plan import plan_restore
 from backup_core.engine.restore_run import run_restore
 from backup_core.engine.verify import validate
 from backup_core.errors import BackupError, ConnectionLost, Corrupt, IndexIncomplete, LockHeld
-from backup_core.format.kdf import ScryptParameters
 from backup_core.progress import CancelToken, ProgressTracker, no_progress
 from backup_core.repository.options import RepositoryOptions
 from backup_core.repository.prune_plan import PruneBounds
@@ -93,9 +91,7 @@ class History(RuleBasedStateMachine):
         self.files: dict[str, Files] = {"desk": {}, "laptop": {}}
         self.runs = 0
         self.ticks = self.steps = self.faults = 0
-        with mock.patch("backup_core.format.key_file.ScryptParameters", lambda salt: ScryptParameters(2, 8, 1, salt)):
-            # A key that costs next to nothing: the repository is opened thousands of times.
-            Repository.create(self.server, Secret("pw"), **self._how("desk")).close()
+        Repository.create(self.server, Secret("pw"), **self._how("desk")).close()
 
     @initialize(seed=st.integers(0, 99))
     def begin(self, seed: int) -> None:

@@ -26,7 +26,6 @@ from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.engine.restore_plan import plan_restore
 from backup_core.engine.restore_run import run_restore
 from backup_core.errors import LockHeld
-from backup_core.format.kdf import ScryptParameters
 from backup_core.progress import CancelToken, ProgressTracker, no_progress
 from backup_core.repository.repository import Repository
 from backup_core.services.application import Application, open_application
@@ -95,10 +94,6 @@ def _before_commits(call: Callable[[], object]) -> None:
     event.listen(Engine, "commit", lambda _connection: call())
 
 
-def _cheap(*cost: Any, salt: bytes = b"") -> ScryptParameters:
-    return ScryptParameters(*cost) if cost else ScryptParameters(2, 8, 1, salt)
-
-
 def _with_one_dialect() -> Callable[..., Engine]:
     """What makes engines that share what each compiles of its statements: forked processes find them compiled."""
     first: list[Engine] = []
@@ -116,8 +111,7 @@ def _with_one_dialect() -> Callable[..., Engine]:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("THE_KEY", KEY)
-    # A key that costs next to nothing, and no waiting for the disk: processes are killed here, not machines.
-    monkeypatch.setattr("backup_core.format.key_file.ScryptParameters", _cheap)
+    # No waiting for the disk: processes are killed here, not machines.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("backup_core.engine.restore_run.flush_to_disk", lambda descriptor: None)
     monkeypatch.setattr("backup_core.catalogue.database.create_engine", _with_one_dialect())

@@ -18,7 +18,6 @@ from backup_core.errors import (
     UnsupportedVersion,
     WrongKey,
 )
-from backup_core.format import kdf
 from backup_core.format.cipher import MasterKey, Sealer
 from backup_core.repository import keyring
 from backup_core.repository.options import RepositoryOptions
@@ -31,19 +30,6 @@ from backup_core.types import BlobType, Secret
 
 RIGHT, WRONG = Secret("right"), Secret("wrong")
 PUTS = frozenset({"put"})
-
-
-@pytest.fixture(autouse=True)
-def _cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Key derivation at its least cost: these tests make dozens."""
-    monkeypatch.setattr(kdf.ScryptParameters, "__init__", _cheap(kdf.ScryptParameters.__init__))
-
-
-def _cheap(real: Callable[..., None]) -> Callable[..., None]:
-    def init(self: Any, n: int = 2, r: int = 1, p: int = 1, salt: bytes = b"") -> None:
-        real(self, n, r, p, salt)
-
-    return init
 
 
 @pytest.fixture

@@ -17,14 +17,6 @@ from webdav4.client import Client
 
 from backup_core.services.application import Application
 from backup_core.storage.local import LocalBackend
-from backup_core.testing.keys import keys_derived_once
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
-
 
 BIG = random.Random(11).randbytes(9_000_000)
 

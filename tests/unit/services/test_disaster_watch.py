@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,16 +17,9 @@ from backup_core.services.application import Application, open_application
 from backup_core.services.home_recovery.wishes import GivenKey, RecoveryWish
 from backup_core.services.retention.policy import KeepRules
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 from backup_core.types import Secret
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 class Household:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +17,9 @@ from backup_core.repository.sealed_records import RecordName, SealedRecords
 from backup_core.services.application import Application, open_application
 from backup_core.services.home_recovery.wishes import Change, GivenKey, RecoveryReport, RecoveryWish
 from backup_core.storage.local import LocalBackend
-from backup_core.testing.keys import keys_derived_once
 from backup_core.types import Secret
 
 KEY = GivenKey(Secret("密钥"), "env:TEST_KEY", "env:TEST_KEY")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -19,14 +19,7 @@ from backup_core.services.application import Application, open_application
 from backup_core.services.moments import to_local
 from backup_core.storage.local import LocalBackend
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.trees import describe, differences
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ from backup_core.services.run_records import keeper
 from backup_core.services.run_records.keeper import newest_records
 from backup_core.storage.local import LocalBackend
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -17,15 +17,8 @@ from backup_core.errors import LockHeld
 from backup_core.progress import CancelToken
 from backup_core.services.application import Application, open_application
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,6 @@ from backup_core.results import Outcome
 from backup_core.storage.backend import Backend
 from backup_core.storage.memory import MemoryBackend
 from backup_core.testing.clocks import ManualClock
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.plain_archiver import PlainArchiver
 from backup_core.testing.recording import RecordingBackend
 from backup_core.testing.trees import describe
@@ -95,12 +94,6 @@ class Pair:
 
     def packs(self, backend: MemoryBackend) -> list[str]:
         return sorted(name for name in backend.objects if name.startswith("data/"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from backup_core.results import CheckSummary, RestoreSummary
 from backup_core.storage.memory import MemoryBackend
 from backup_core.testing.clocks import ManualClock
 from backup_core.testing.hostile_trees import HostileTree, make_hostile_tree
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.plain_archiver import NodeHook, PlainArchiver
 from backup_core.testing.recording import RecordingBackend
 from backup_core.types import Secret
@@ -86,12 +85,6 @@ class Bench:
     def fetched(self) -> list[str]:
         """Names of the packs asked for since the last backup."""
         return [name for name in self.backend.names("get") if name.startswith("data/")]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,17 +19,10 @@ from backup_core.services.health.objectives import DEFAULT_RPO, longest_age
 from backup_core.services.health.records import HealthReport
 from backup_core.services.records import FindingLevel
 from backup_core.storage.backend import Space
-from backup_core.testing.keys import keys_derived_once
 
 OK, WARNING, ERROR = FindingLevel.OK, FindingLevel.WARNING, FindingLevel.ERROR
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GIB = 1024**3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

@@ -17,16 +17,8 @@ from backup_core.progress import CancelToken
 from backup_core.results import Outcome, RestoreSummary
 from backup_core.services.application import Application, open_application
 from backup_core.services.records import BackupManifest, RecoveryStatus
-from backup_core.testing.keys import keys_derived_once
 from backup_core.testing.trees import describe
 from backup_core.testing.webdav_server import Answer, Request, WebDAVServer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
-
 
 PLACES = {"云": "store", "盘": "盘", "远": "远"}
 """Clients, and their directories."""

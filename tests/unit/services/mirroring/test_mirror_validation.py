@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +12,6 @@ import pytest
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError
 from backup_core.services.application import Application
-from backup_core.testing.keys import keys_derived_once
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture

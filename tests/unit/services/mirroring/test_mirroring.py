@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,6 @@ from backup_core.errors import ConfigError, NotARepository, WrongKey
 from backup_core.results import Outcome
 from backup_core.services.application import Application
 from backup_core.services.mirroring.places import opened_mirror
-from backup_core.testing.keys import keys_derived_once
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _keys_are_derived_once() -> Iterator[None]:
-    with keys_derived_once():
-        yield
 
 
 @pytest.fixture
