@@ -22,6 +22,7 @@ def docs(davault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store" / "r"
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_keys_from_the_first_to_the_last(davault, docs: Path, tmp_path: Path) -> None:
     made = tmp_path / "safe.key"
     davault("key", "add", "docs", "--generate", str(made), "--scrypt", "1024:8:1", "--json")

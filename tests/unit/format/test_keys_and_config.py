@@ -22,6 +22,8 @@ CREATED = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=UTC)
 RESTIC_POLYNOMIAL = 0x25B468838DCB75
 """The example of restic's design document."""
 
+pytestmark = pytest.mark.usefixtures("full_cost")
+
 
 @pytest.fixture
 def key_file(master: MasterKey) -> KeyFile:
