@@ -19,7 +19,7 @@ def summary(tallies: list[dict[str, object]]) -> str:
         counts = {name: int(str(count)) for name, count in tally.items() if name != "title"}
         totals.update(counts)
         lines.append(f"| {tally['title']} | {', '.join(f'{count:,} {name}' for name, count in counts.items())} |")
-    shown = ", ".join(f"{count:,} {name}" for name, count in totals.items() if name != "runs")
+    shown = ", ".join(f"{count:,} {name}" for name, count in totals.items() if name not in ("runs", "possible"))
     return "\n".join([*lines, "", f"In all: {shown}; **losses: 0**.", ""])
 
 
