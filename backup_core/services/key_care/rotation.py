@@ -140,10 +140,11 @@ def _switch(service: BackupService, name: str, place: tuple[str, str], key: str)
     # The one that was asked for comes last: interrupted before that, the same call does it again.
     moved = [*service.configurations.sharing(config), config]
     for one in moved:
+        # First, since death may come between the two: the next look at either repository lists what is there.
         rows = service.catalogue.manifests.listed(one.name)
+        service.catalogue.manifests.remove([row.snapshot_id for row in rows])
         kept = one.model_copy(update={"mirrors": with_own_keys(one, old_key)})
         service.configurations.add(_at(kept, place, key), replace=True)
-        service.catalogue.manifests.remove([row.snapshot_id for row in rows])
     for one in moved:
         service.known.listed(one.name, refresh=True)
     return old_location, tuple(sorted(one.name for one in moved))
