@@ -33,7 +33,8 @@ class IndexView:
     """Look-ups in a fixed set of segments."""
 
     def __init__(self, segments: Iterable[Segment] = (), hidden: frozenset[PackId] = frozenset()) -> None:
-        self._segments = tuple(segments)
+        # What is looked for is most often in the largest, so that one is asked first.
+        self._segments = tuple(sorted(segments, key=len, reverse=True))
         self._hidden = hidden
 
     @classmethod
