@@ -11,6 +11,6 @@ import logging
 # Prefect attaches its handler to this logger (PREFECT_LOGGING_EXTRA_LOGGERS) but sets no level, and INFO would vanish.
 logging.getLogger("backup_core").setLevel(logging.INFO)
 
-# As the command line does: each run is a process of its own, and the interpreter would look through all that Prefect has
-# loaded once more before it ends.
+# As the command line does: each run is a process of its own, and the interpreter would look through all that Prefect
+# has loaded once more before it ends.
 atexit.register(gc.freeze)
