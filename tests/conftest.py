@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import ipaddress
 import json
 import os
@@ -71,6 +72,12 @@ def pytest_configure() -> None:
         (place / name).chmod(0o1777)
         os.environ.setdefault(variable, str(place / name))
     tempfile.tempdir = None  # found anew
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage rarely, and not among what the test modules have loaded, which is there to the end."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @dataclass(frozen=True)

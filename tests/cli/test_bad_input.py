@@ -202,6 +202,7 @@ def test_a_list_of_all_says_what_it_could_not_ask(davault, docs: str, source: Pa
     davault("list")
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_two_backups_of_one_configuration_at_once(davault, docs: str) -> None:
     davault("init", docs)
     with exclusive(Home.from_environment().lock_file(docs), subject="'docs' is being backed up already"):

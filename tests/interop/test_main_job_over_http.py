@@ -17,7 +17,7 @@ from backup_core.services.webdav_service import ClientConfig
 from backup_core.testing.hostile_trees import GIB, make_hostile_tree
 from backup_core.testing.webdav_server import WebDAVServer
 
-pytestmark = [pytest.mark.restic, pytest.mark.slow]
+pytestmark = [pytest.mark.restic, pytest.mark.slow, pytest.mark.usefixtures("full_cost")]
 
 KEY = "钥匙 of the repository"
 

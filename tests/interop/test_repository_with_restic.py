@@ -153,6 +153,7 @@ def test_any_of_five_passwords_opens(restic: Any, place: Path, options: Reposito
         opened(place, options, "password 4")
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_restic_accepts_what_we_wrote(restic: Any, place: Path, options: RepositoryOptions, tmp_path: Path) -> None:
     with created(place, options) as repository:
         contents = write_small_backup(repository)
@@ -199,6 +200,7 @@ def test_no_password_is_what_restic_calls_insecure(restic_new: Any, place: Path,
         opened(place, options, "anything")
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_restic_respects_our_locks(restic: Any, place: Path, options: RepositoryOptions) -> None:
     with created(place, options) as repository:
         write_small_backup(repository)
@@ -214,6 +216,7 @@ def test_restic_respects_our_locks(restic: Any, place: Path, options: Repository
         restic.run("prune", repository=place, password=PASSWORD)
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_we_respect_the_locks_of_restic(restic: Any, place: Path, options: RepositoryOptions) -> None:
     with created(place, options) as repository:
         write_small_backup(repository)

@@ -172,6 +172,7 @@ def test_an_unproved_listing_never_makes_a_repository(
     assert not (tmp_path / "store" / "备份" / "config").exists()
 
 
+@pytest.mark.usefixtures("full_cost")
 def test_two_backups_of_one_configuration_at_once_are_refused(app: Application, configured, tmp_path: Path) -> None:
     configured()
     inside, go_on = threading.Event(), threading.Event()
