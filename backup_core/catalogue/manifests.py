@@ -75,6 +75,12 @@ class Manifests:
                 session.merge(_row(wanted[new]))
         return gone
 
+    def snapshot_ids(self, repository_id: str) -> set[str]:
+        """Those of all backups known of a repository."""
+        query = select(ManifestRow.snapshot_id).where(ManifestRow.repository_id == repository_id)
+        with self._database.reading() as session:
+            return set(session.exec(query))
+
     def listed(
         self, configuration: str | None = None, *, repository_id: str | None = None, limit: int | None = None
     ) -> list[KnownBackup]:

@@ -202,15 +202,16 @@ class Repository:
         self,
         *,
         problems: list[Problem] | None = None,
+        known: set[str] | None = None,
         allow_unproved: bool = False,
         cancel: CancelToken | None = None,
     ) -> list[Snapshot]:
-        """All snapshots, oldest first; only those not seen before are fetched.
+        """All snapshots, oldest first, or those not ``known``: see ``Snapshots.list``. Only what is new is fetched.
 
         One that cannot be read raises ``Corrupt``, unless ``problems`` takes note of it instead. Raises
         ``ListingUnproved`` when there may be more, unless that is allowed.
         """
-        return self._snapshots.list(problems=problems, allow_unproved=allow_unproved, cancel=cancel)
+        return self._snapshots.list(problems=problems, known=known, allow_unproved=allow_unproved, cancel=cancel)
 
     def remembered_snapshots(self) -> list[Snapshot]:
         """Snapshots that this machine knows, oldest first; they may have been removed since. Asks nobody."""

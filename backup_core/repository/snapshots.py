@@ -39,17 +39,23 @@ class Snapshots:
         self,
         *,
         problems: list[Problem] | None = None,
+        known: set[str] | None = None,
         allow_unproved: bool = False,
         cancel: CancelToken | None = None,
     ) -> list[Snapshot]:
-        """All snapshots, oldest first.
+        """All snapshots, oldest first, but for those whose ids are ``known`` and of which a copy lies here; the others
+        are taken out of ``known``.
 
         One that cannot be read raises, unless ``problems`` takes note of it instead. Raises ``ListingUnproved`` when
         the listing may be incomplete, unless that is allowed.
         """
         survey = self._files.list(FileKind.SNAPSHOT, allow_unproved=allow_unproved)
+        wanted = list(survey.files)
+        if known is not None:
+            known.intersection_update(survey.files, self._cache.ids(FileKind.SNAPSHOT))
+            wanted = [digits for digits in wanted if digits not in known]
         found = []
-        for digits, content in self._files.read_each(FileKind.SNAPSHOT, survey.files, cancel=cancel):
+        for digits, content in self._files.read_each(FileKind.SNAPSHOT, wanted, cancel=cancel):
             try:
                 if isinstance(content, (StorageError, FormatError)):
                     raise content

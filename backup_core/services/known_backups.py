@@ -46,8 +46,8 @@ class KnownBackups:
         self._unreadable: dict[str, list[Problem]] = {}
         self._unlisted: dict[str, Problem] = {}
 
-    def mirror(self, opened: OpenRepository, *, strict: bool = False, records: bool = False) -> list[str]:
-        """Make the catalogue show what the open repository holds; the ids of its backups, oldest first.
+    def mirror(self, opened: OpenRepository, *, strict: bool = False, records: bool = False) -> None:
+        """Make the catalogue show what the open repository holds.
 
         A snapshot that is damaged keeps its place in the list, so that a validation names it. When the server's listing
         may be incomplete, nothing is taken off the list; with ``strict`` that raises ``ListingUnproved``. With
@@ -56,25 +56,30 @@ class KnownBackups:
         repository = opened.repository
         problems: list[Problem] = []
         proved = True
+        # What the catalogue has of a snapshot never changes, so only those are read that it does not know.
+        known = self._catalogue.manifests.snapshot_ids(repository.id)
         try:
             # One that was created a moment ago, by us, holds nothing yet.
-            snapshots = [] if opened.created and not strict else repository.snapshots(problems=problems)
+            empty = opened.created and not strict
+            known = set() if empty else known
+            snapshots = [] if empty else repository.snapshots(problems=problems, known=known)
         except ListingUnproved as error:
             if strict:
                 raise
             _LOG.warning("%s", error)
             proved = False
-            snapshots = repository.snapshots(problems=problems, allow_unproved=True)
+            snapshots = repository.snapshots(problems=problems, known=known, allow_unproved=True)
         for problem in problems:
             _LOG.warning("%s", problem.message)
         self._unreadable[repository.id] = problems
         rows = [known_backup(s, repository_id=repository.id, encrypted=repository.encrypted) for s in snapshots]
-        keep = [problem.object_id for problem in problems] if proved else None
+        damaged = [problem.object_id for problem in problems]
+        keep = [*damaged, *known] if proved else None
         gone = self._catalogue.manifests.mirror(repository.id, rows, keep=keep)
-        note_gone(self._catalogue, repository, gone, there={row.snapshot_id for row in rows}, clock=self._clock)
+        there = known.union(row.snapshot_id for row in rows)
+        note_gone(self._catalogue, repository, gone, there=there, clock=self._clock)
         if records and proved:
-            there = {row.snapshot_id for row in rows}.union(problem.object_id for problem in problems)
-            note_recorded(self._catalogue, repository, there=there, clock=self._clock)
+            note_recorded(self._catalogue, repository, there=there.union(damaged), clock=self._clock)
         self._catalogue.setups.set(
             SEEN + opened.config.name,
             {
@@ -83,7 +88,6 @@ class KnownBackups:
                 "seen": self._clock.now().isoformat(),
             },
         )
-        return [row.backup_id for row in rows]
 
     def unreadable(self, config_name: str | None = None) -> list[Problem]:
         """What could not be read when the repository of a configuration (or all) was last looked at by this object:
@@ -97,7 +101,7 @@ class KnownBackups:
         a run without changes should cost next to no requests."""
         repository_id = opened.repository.id
         if self.repository_id(opened.config) != repository_id:
-            return self.mirror(opened)
+            self.mirror(opened)
         return [row.backup_id for row in self._catalogue.manifests.listed(repository_id=repository_id)]
 
     def note_stored_size(self, opened: OpenRepository) -> None:

@@ -218,6 +218,22 @@ def test_a_removed_snapshot_is_gone_from_the_cache_too(place: Any) -> None:
     assert [path.name for path in (place.cache / writer.id / "snapshots").iterdir()] == [second]
 
 
+def test_known_snapshots_are_passed_over_if_they_lie_here(place: Any, recording: RecordingBackend) -> None:
+    writer = place.open(cache=place.cache.with_name("elsewhere"))
+    first, second, third = (snapshot(place, writer, ago=seconds) for seconds in (9, 5, 0))
+    reader = place.open(recording)
+    known = {first}
+    assert [s.id for s in reader.snapshots(known=known)] == [first, second, third]
+    assert not known, "no copy of it lies here"
+    known = {first, second, "f" * 64}
+    assert [s.id for s in reader.snapshots(known=known)] == [third]
+    assert known == {first, second}
+    del place.server.objects[f"snapshots/{first}"]
+    known = {first, second, third}
+    assert reader.snapshots(known=known) == []
+    assert known == {second, third}
+
+
 def test_a_damaged_snapshot_does_not_hide_the_others(place: Any) -> None:
     writer = place.open()
     good, bad = snapshot(place, writer), snapshot(place, writer)
