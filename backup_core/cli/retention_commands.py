@@ -56,12 +56,12 @@ class _Pruning:
     ] = None
 
     def limits(self) -> PruneLimits | None:
-        from backup_core.services.retention.pruning import PruneLimits
-
         if not self.prune:
             if self.max_unused is not None:
                 raise UsageError("--max-unused has a meaning only with --prune")
             return None
+        from backup_core.services.retention.pruning import PruneLimits
+
         return PruneLimits() if self.max_unused is None else PruneLimits(max_unused=self.max_unused)
 
 

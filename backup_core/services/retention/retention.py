@@ -15,13 +15,13 @@ from backup_core.services.retention.cleanup import carry_out, forget, plan_clean
 from backup_core.services.retention.holds import Holds, open_holds, refuse_while_held
 from backup_core.services.retention.pins import Pins, noted_elsewhere
 from backup_core.services.retention.policy import KeepRules
-from backup_core.services.retention.pruning import PruneLimits, PruneResult, prune_repository
 from backup_core.services.retention.records import CleanupResult
 from backup_core.services.retention.work_record import recorded
 from backup_core.services.run_records.keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService
+    from backup_core.services.retention.pruning import PruneLimits, PruneResult
 
 
 class Retention:
@@ -69,7 +69,7 @@ class Retention:
             requests = _requests(opened)
         pruned = None
         if prune is not None:
-            pruned = prune_repository(service, config_name, prune, dry_run=True, cancel=cancel, progress=progress)
+            pruned = self.prune(config_name, prune, dry_run=True, cancel=cancel, progress=progress)
         return CleanupResult(
             config_name,
             dry_run=True,
@@ -113,7 +113,7 @@ class Retention:
             }
         pruned = None
         if prune is not None:
-            pruned = prune_repository(service, config_name, prune, cancel=cancel, progress=progress)
+            pruned = self.prune(config_name, prune, cancel=cancel, progress=progress)
         return CleanupResult(
             config_name,
             dry_run=False,
@@ -158,6 +158,8 @@ class Retention:
         ``Corrupt`` when it is not certain what is needed. Nothing needed is ever removed; data proved to be superfluous
         before a damaged blob was met may be gone by then.
         """
+        from backup_core.services.retention.pruning import PruneLimits, prune_repository
+
         return prune_repository(
             self._service, config_name, limits or PruneLimits(), dry_run=dry_run, cancel=cancel, progress=progress
         )
