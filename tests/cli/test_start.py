@@ -11,6 +11,7 @@ import pytest
 from backup_core.services.application import open_application
 
 HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_client", "httpx", "wsgidav")
+OPENING = ("cryptography", "backup_core.services.repositories", "backup_core.repository.repository")
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,8 @@ HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_clie
         (["--help"], ("sqlalchemy", "pydantic")),
         (["version"], ("sqlalchemy",)),
         (["list"], ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")),
-        (["usage"], ("backup_core.catalogue.disaster_models", "backup_core.catalogue.restore_models")),
-        (["stats"], ()),
+        (["usage"], ("backup_core.catalogue.disaster_models", "backup_core.catalogue.restore_models", *OPENING)),
+        (["stats"], OPENING),
     ],
 )
 def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp_path: Path) -> None:
