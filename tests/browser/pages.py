@@ -30,6 +30,9 @@ _DRAWN = """async image => {
     for (let at = 0; at < dots.length; at += 4) colours.add(dots.slice(at, at + 4).join());
     return canvas.width > 400 && canvas.height > 100 && colours.size > 3;
 }"""
+_PATIENCE = 120
+"""Seconds for whatever is waited for: the machine may be busy."""
+expect.set_options(timeout=_PATIENCE * 1000)
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut")
 
 
@@ -60,7 +63,7 @@ class ControlRoomPages:
     def _ask(self, path: str) -> Any:
         request = urllib.request.Request(f"{self._url}/api/{path}", data=b"{}", method="POST")
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
             return json.load(answer)
 
     def go(self, path: str) -> None:
