@@ -75,9 +75,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage rarely, and not among what the test modules have loaded, which is there to the end."""
+    """Look for garbage less often, and not among what the test modules have loaded, which is there to the end."""
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(10_000, 10, 10)
 
 
 @dataclass(frozen=True)
