@@ -81,6 +81,7 @@ class ControlRoomPages:
         """Send the run form; the identity of the run."""
         with self.page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as got:
             self.page.get_by_role("button", name="Submit").click()
+        assert got.value.ok, f"{got.value.status}: {got.value.text()}"
         return str(got.value.json()["id"])
 
     def open_run(self, run: str) -> None:
