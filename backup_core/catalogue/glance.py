@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.migrations import HEAD
 
 _BUSY_SECONDS = 5
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +48,31 @@ class Glance:
 def glance_at(path: Path, *, settings: str) -> Glance | None:
     """What the catalogue in this file lists, with the settings whose keys begin with ``settings``; None when it cannot
     be read this way."""
-    try:
-        with _opened(path) as file:
-            return _read(file, settings)
-    except (sqlite3.Error, ValueError):
-        return None
+    return _looked_at(path, lambda file: _read(file, settings))
 
 
 def configuration_at(path: Path, name: str, *, setting: str) -> tuple[dict[str, Any], Any] | None:
     """The record of a configuration in this file, and the value of one setting, None where there is none; None when
     there is no such configuration, or it cannot be read this way."""
+
+    def read(file: sqlite3.Connection) -> tuple[dict[str, Any], Any] | None:
+        found = file.execute("SELECT record FROM configuration WHERE name = ?", (name,)).fetchone()
+        value = file.execute("SELECT value FROM setting WHERE key = ?", (setting,)).fetchone()
+        return None if found is None else (json.loads(found[0]), None if value is None else json.loads(value[0]))
+
+    return _looked_at(path, read)
+
+
+def _looked_at(path: Path, read: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
+    """What ``read`` finds in one state of the file; None when it cannot be read, or not as this program's own."""
     try:
-        with _opened(path) as file:
-            found = file.execute("SELECT record FROM configuration WHERE name = ?", (name,)).fetchone()
-            value = file.execute("SELECT value FROM setting WHERE key = ?", (setting,)).fetchone()
-            return None if found is None else (json.loads(found[0]), None if value is None else json.loads(value[0]))
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
+            file.execute("BEGIN")
+            if file.execute("SELECT version_num FROM alembic_version").fetchall() != [(HEAD,)]:
+                return None
+            return read(file)
     except (sqlite3.Error, ValueError):
         return None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """One state of the file, to read. Raises ``ValueError`` when it is not of this program's own schema."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
-        file.execute("BEGIN")
-        if file.execute("SELECT version_num FROM alembic_version").fetchall() != [(HEAD,)]:
-            raise ValueError("another schema")
-        yield file
 
 
 def _read(file: sqlite3.Connection, settings: str) -> Glance:

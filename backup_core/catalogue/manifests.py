@@ -65,8 +65,7 @@ class Manifests:
         snapshot tells."""
         wanted = {backup.snapshot_id: backup for backup in backups}
         with self._database.writing() as session:
-            query = select(ManifestRow.snapshot_id).where(ManifestRow.repository_id == repository_id)
-            known = set(session.exec(query))
+            known = _ids_of(session, repository_id)
             lost = known - wanted.keys() - (known if keep is None else set(keep))
             gone = [backup for digits in lost for backup in _read(session, _KNOWN.where(digits == _ID))]
             for digits in lost:
@@ -77,9 +76,8 @@ class Manifests:
 
     def snapshot_ids(self, repository_id: str) -> set[str]:
         """Those of all backups known of a repository."""
-        query = select(ManifestRow.snapshot_id).where(ManifestRow.repository_id == repository_id)
         with self._database.reading() as session:
-            return set(session.exec(query))
+            return _ids_of(session, repository_id)
 
     def listed(
         self, configuration: str | None = None, *, repository_id: str | None = None, limit: int | None = None
@@ -128,6 +126,10 @@ class Manifests:
             query = query.where(ManifestRow.configuration == configuration)
         with self._database.reading() as session:
             return [(at, stored, logical) for at, stored, logical in session.exec(query)]
+
+
+def _ids_of(session: Session, repository_id: str) -> set[str]:
+    return set(session.exec(select(ManifestRow.snapshot_id).where(ManifestRow.repository_id == repository_id)))
 
 
 def _read(session: Session, query: SelectOfScalar[Any]) -> list[KnownBackup]:

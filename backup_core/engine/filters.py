@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from backup_core.engine.globs import Glob, GlobError, parse_glob
@@ -52,7 +53,11 @@ class _Rule:
 
 
 def _alternatives(globs: Sequence[Glob], flags: re.RegexFlag) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{g.regex})" for g in globs), flags) if globs else None
+    return _any_of([glob.regex for glob in globs], flags) if globs else None
+
+
+def _any_of(expressions: Sequence[str], flags: re.RegexFlag) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{expression})" for expression in expressions), flags)
 
 
 class PatternList:
@@ -69,9 +74,7 @@ class PatternList:
                 self._rules.append(_Rule(globs[start:end], flags))
                 start = end
         self._rules.reverse()
-        ways = [glob.way for glob in globs if not glob.negated]
-        known = [way for way in ways if way is not None]
-        self._ways = re.compile("|".join(f"(?:{way})" for way in known) or "(?!)", flags) if known == ways else None
+        self._globs, self._flags = globs, flags
 
     def decide(self, path: str, *, is_directory: bool) -> bool | None:
         """True or False as the last matching pattern says of this very path, None when none matches it."""
@@ -80,6 +83,15 @@ class PatternList:
             if rule.matches(path, name, is_directory=is_directory):
                 return rule.says
         return None
+
+    @cached_property
+    def _ways(self) -> re.Pattern[str] | None:
+        # Made when asked for, since nobody asks this of exclude patterns.
+        ways = [glob.way for glob in self._globs if not glob.negated]
+        known = [way for way in ways if way is not None]
+        if known != ways:
+            return None
+        return _any_of(known or ["(?!)"], self._flags)
 
     def leads_on(self, path: str) -> bool:
         """Whether a pattern may match something below this directory."""

@@ -66,6 +66,7 @@ def parse_glob(pattern: str) -> Glob:
 
 
 def _translate_way(components: Sequence[str]) -> str | None:
+    """The directories above what the components match: of ``a/b/c`` these are ``a(?:/b)?``."""
     ends = next((number for number, component in enumerate(components) if _spans(component)), None)
     if ends == 0:
         return None

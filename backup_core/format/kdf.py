@@ -50,6 +50,7 @@ class ScryptParameters:
 
 
 _begun: dict[tuple[Secret, ScryptParameters], Future[MasterKey]] = {}
+"""What is being derived ahead, and not asked for yet."""
 
 
 def begin(password: Secret, parameters: ScryptParameters) -> None:

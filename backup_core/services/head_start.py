@@ -23,7 +23,7 @@ from backup_core.errors import BackupError
 from backup_core.format import kdf
 from backup_core.format.key_file import KeyFile
 from backup_core.repository.cache import KeyHints
-from backup_core.services.keys import KEY_VARIABLE, NO_KEY
+from backup_core.services.keys import NO_KEY, sources_of
 from backup_core.services.places_seen import SEEN, place_of, repository_seen
 from backup_core.types import Secret
 
@@ -57,11 +57,7 @@ def _password(record: Mapping[str, Any], home: Home, environment: Mapping[str, s
     """The first of what ``Keys.candidates`` would try; None when that is not had at once."""
     if not record["encrypt"]:
         return NO_KEY.secret
-    source = record["encrypt_key"]
-    if source is None and environment.get(KEY_VARIABLE):
-        source = f"env:{KEY_VARIABLE}"
-    if source is None and home.key_file(record["name"]).exists():
-        source = f"file:{home.key_file(record['name'])}"
-    if source is None or not source.startswith(_AT_ONCE):
+    source = next(iter(sources_of(record["name"], record["encrypt_key"], home, environment)), None)
+    if not isinstance(source, str) or not source.startswith(_AT_ONCE):
         return None
     return resolve_secret(source, what="the key", environment=environment)

@@ -38,6 +38,16 @@ NO_KEY = FoundKey(Secret(""), "none: not encrypted")
 """The empty password by which a repository is opened that is not encrypted."""
 
 
+def sources_of(name: str, named: str | Secret | None, home: Home, environment: Mapping[str, str]) -> list[str | Secret]:
+    """Where the key of the configuration ``name`` may be had, most likely first: only where it says itself (``named``),
+    else in ``DAVAULT_KEY`` and in its own key file, as far as there are these."""
+    if named is not None:
+        return [named]
+    variable = [f"env:{KEY_VARIABLE}"] if environment.get(KEY_VARIABLE) else []
+    path = home.key_file(name)
+    return [*variable, *([f"file:{path}"] if path.exists() else [])]
+
+
 class Keys:
     """Finds and makes keys for the configurations of one home."""
 
@@ -62,15 +72,12 @@ class Keys:
         """
         if not config.encrypt:
             return [NO_KEY]
+        found = self._own(config, config.encrypt_key)
         if config.encrypt_key is not None:
-            return [self._named(config, config.encrypt_key)]
-        found = []
-        if self._environment.get(KEY_VARIABLE):
-            found.append(FoundKey(Secret(self._environment[KEY_VARIABLE]), f"env:{KEY_VARIABLE}"))
-        found += self._from_file(config)
+            return found
         for other in self._configurations.sharing(config):
             if other.encrypt:
-                found += [self._named(other, other.encrypt_key)] if other.encrypt_key else self._from_file(other)
+                found += self._own(other, other.encrypt_key or None)
         return list(dict.fromkeys(found))
 
     def make(self, config: BackupConfig) -> tuple[FoundKey, str]:
@@ -84,13 +91,9 @@ class Keys:
         _LOG.warning("%s", warning)
         return FoundKey(resolve_secret(f"file:{path}", what="the new key"), f"file:{path}"), warning
 
-    def _named(self, config: BackupConfig, source: str | Secret) -> FoundKey:
-        secret = resolve_secret(source, what=f"the key of configuration {config.name!r}", environment=self._environment)
-        return FoundKey(secret, stored_form(source) or "")
-
-    def _from_file(self, config: BackupConfig) -> list[FoundKey]:
-        path = self._home.key_file(config.name)
-        if not path.exists():
-            return []
-        source = f"file:{path}"
-        return [FoundKey(resolve_secret(source, what=f"the key of configuration {config.name!r}"), source)]
+    def _own(self, config: BackupConfig, named: str | Secret | None) -> list[FoundKey]:
+        what = f"the key of configuration {config.name!r}"
+        return [
+            FoundKey(resolve_secret(source, what=what, environment=self._environment), stored_form(source) or "")
+            for source in sources_of(config.name, named, self._home, self._environment)
+        ]

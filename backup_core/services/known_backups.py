@@ -56,12 +56,11 @@ class KnownBackups:
         repository = opened.repository
         problems: list[Problem] = []
         proved = True
+        # One that was created a moment ago, by us, holds nothing yet.
+        empty = opened.created and not strict
         # What the catalogue has of a snapshot never changes, so only those are read that it does not know.
-        known = self._catalogue.manifests.snapshot_ids(repository.id)
+        known = set() if empty else self._catalogue.manifests.snapshot_ids(repository.id)
         try:
-            # One that was created a moment ago, by us, holds nothing yet.
-            empty = opened.created and not strict
-            known = set() if empty else known
             snapshots = [] if empty else repository.snapshots(problems=problems, known=known)
         except ListingUnproved as error:
             if strict:

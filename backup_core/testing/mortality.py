@@ -80,11 +80,10 @@ def die_while(work: Callable[[], object], *, home: Path, commits: Watch, point: 
     Local directories that the work opens as storage are made to keep halves, as many servers do.
     """
     with tempfile.TemporaryFile() as told:
-        gc.freeze()  # what is there stays shared with the fork, which need not look through it for rubbish
         pid = os.fork()
         if not pid:
+            gc.freeze()  # what is there stays shared, and need not be looked through for rubbish
             os._exit(_in_child(work, _Life(home, point, told.fileno(), commits)))
-        gc.unfreeze()
         _, status = os.waitpid(pid, 0)
         told.seek(0)
         lines = told.read().decode("utf-8", "replace").splitlines()

@@ -172,7 +172,7 @@ class _Search:
     @contextmanager
     def _opened(self, place: MirrorConfig | None) -> Iterator[OpenRepository]:
         if place is None:
-            # The list of its backups was brought up to date when this one was chosen.
+            # One snapshot is wanted, which is chosen already: the list of backups need not be brought up to date.
             with self.service.repositories.opened(
                 self.config,
                 tracker=self.tracker,
