@@ -1,4 +1,4 @@
-"""A backup as the catalogue knows it: a plain value, which is made and read in no time where there are thousands."""
+"""What the catalogue knows as plain values, which are made and read in no time where there are thousands."""
 
 from __future__ import annotations
 
@@ -33,3 +33,34 @@ class KnownBackup:
     """Those that people gave, without the ones by which this program knows its snapshots."""
     encrypted: bool = True
     problems: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the backups of one repository, configuration and type."""
+
+    repository_id: str
+    configuration: str
+    backup_type: str
+    count: int
+    total_size: int
+    """Logical bytes."""
+    data_added: int
+    """Plaintext bytes."""
+    stored_size: int
+    """Stored bytes."""
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSpace:
+    """What a server said last of an account's room."""
+
+    client: str
+    used: int | None
+    """Stored bytes of the whole account, with what is none of ours; None when the server does not say."""
+    available: int | None
+    """Bytes still free."""
+    at: datetime
+    """Aware."""

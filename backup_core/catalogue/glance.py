@@ -48,7 +48,7 @@ class Glance:
 def glance_at(path: Path, *, settings: str) -> Glance | None:
     """What the catalogue in this file lists, with the settings whose keys begin with ``settings``; None when it cannot
     be read this way."""
-    return _looked_at(path, lambda file: _read(file, settings))
+    return looked_at(path, lambda file: _read(file, settings))
 
 
 def configuration_at(path: Path, name: str, *, setting: str) -> tuple[dict[str, Any], Any] | None:
@@ -60,10 +60,10 @@ def configuration_at(path: Path, name: str, *, setting: str) -> tuple[dict[str, 
         value = file.execute("SELECT value FROM setting WHERE key = ?", (setting,)).fetchone()
         return None if found is None else (json.loads(found[0]), None if value is None else json.loads(value[0]))
 
-    return _looked_at(path, read)
+    return looked_at(path, read)
 
 
-def _looked_at(path: Path, read: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
+def looked_at(path: Path, read: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
     """What ``read`` finds in one state of the file; None when it cannot be read, or not as this program's own."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as file:
@@ -75,22 +75,31 @@ def _looked_at(path: Path, read: Callable[[sqlite3.Connection], _Answer]) -> _An
         return None
 
 
+def configurations(file: sqlite3.Connection) -> list[Configuration]:
+    """All configurations, by name."""
+    rows = file.execute("SELECT name, client, target_path FROM configuration ORDER BY name")
+    return [Configuration(*row) for row in rows]
+
+
+def settings_of(file: sqlite3.Connection, prefix: str) -> dict[str, Any]:
+    """The settings whose keys begin with ``prefix``."""
+    rows = file.execute("SELECT key, value FROM setting WHERE substr(key, 1, length(?1)) = ?1", (prefix,))
+    return {key: json.loads(value) for key, value in rows}
+
+
+def moment(text: str) -> datetime:
+    """What SQLite holds of an aware moment."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
 def _read(file: sqlite3.Connection, settings: str) -> Glance:
     return Glance(
-        configurations=[
-            Configuration(*row)
-            for row in file.execute("SELECT name, client, target_path FROM configuration ORDER BY name")
-        ],
-        settings={
-            key: json.loads(value)
-            for key, value in file.execute(
-                "SELECT key, value FROM setting WHERE substr(key, 1, length(?1)) = ?1", (settings,)
-            )
-        },
+        configurations=configurations(file),
+        settings=settings_of(file, settings),
         backups=_backups(file.execute("SELECT * FROM manifest ORDER BY created_at DESC, backup_id DESC")),
         validated={
-            snapshot: _moment(moment)
-            for snapshot, moment in file.execute(
+            snapshot: moment(started)
+            for snapshot, started in file.execute(
                 "SELECT snapshot_id, started_at FROM validation WHERE is_valid ORDER BY started_at"
             )
         },
@@ -107,12 +116,8 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "created_at": _moment,
+    "created_at": moment,
     "paths": json.loads,
     "tags": json.loads,
     "encrypted": bool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import delete, func
 from sqlmodel import Session, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from backup_core.catalogue.backups import KnownBackup
+from backup_core.catalogue.backups import KnownBackup, Totals
 from backup_core.catalogue.database import Database
 from backup_core.catalogue.models import ManifestRow
 
@@ -21,24 +21,6 @@ _FIELDS = tuple(field.name for field in fields(KnownBackup))
 # Columns instead of whole rows: to make an object that can be saved again takes twenty times as long.
 _KNOWN: SelectOfScalar[Any] = select(*(getattr(ManifestRow, name) for name in _FIELDS))
 _ID = col(ManifestRow.snapshot_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over the backups of one repository, configuration and type."""
-
-    repository_id: str
-    configuration: str
-    backup_type: str
-    count: int
-    total_size: int
-    """Logical bytes."""
-    data_added: int
-    """Plaintext bytes."""
-    stored_size: int
-    """Stored bytes."""
-    oldest: datetime
-    newest: datetime
 
 
 class Manifests:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlmodel import col, select
 
+from backup_core.catalogue.backups import KnownSpace
 from backup_core.catalogue.database import Database
 from backup_core.catalogue.reading_models import SpaceReadingRow, StorageReadingRow
 
@@ -39,3 +40,8 @@ class Readings:
             query = query.where(SpaceReadingRow.client == client)
         with self._database.reading() as session:
             return list(session.exec(query))
+
+    def last_spaces(self) -> list[KnownSpace]:
+        """The newest reading of each account, by client."""
+        newest = {row.client: row for row in self.space()}
+        return [KnownSpace(name, row.used, row.available, row.at) for name, row in sorted(newest.items())]

@@ -36,7 +36,7 @@ def list_(
 ) -> Reply:
     """List backups, newest first. Exit code 3 when a repository or a snapshot could not be read."""
     from backup_core.cli import documents
-    from backup_core.services.quick_list import backups_at_a_glance
+    from backup_core.services.at_a_glance import backups_at_a_glance
 
     quick = None if refresh else backups_at_a_glance(run.settings.home, name)
     found = run.application.backups(name, refresh=refresh) if quick is None else quick

@@ -16,7 +16,7 @@ from backup_core.cli.output import Reply, facts, show_problems, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.catalogue.reading_models import SpaceReadingRow
+    from backup_core.catalogue.backups import KnownSpace
     from backup_core.reports.report import Report
     from backup_core.results import Problem
     from backup_core.services.records import StorageUsage
@@ -48,16 +48,21 @@ def usage(
     ] = False,
 ) -> Reply:
     """Show how much room the backups take on their servers, and how much is left."""
-    reporting = run.application.reporting
-    with run.long_work():
-        problems = reporting.measure_space() if refresh else []
-        measured = reporting.measure_repositories(name, cancel=run.cancel) if measure else None
-    if name is not None:
-        run.application.get_config(name)
-    found = run.application.manager.storage_manager.get_storage_usage(name)
-    spaces = reporting.last_spaces()
     from backup_core.cli import documents, report_documents
+    from backup_core.services.at_a_glance import usage_at_a_glance
 
+    problems: list[Problem] = []
+    measured: list[ServerBytes] | None = None
+    quick = None if refresh or measure else usage_at_a_glance(run.settings.home, name)
+    if quick is None:
+        reporting = run.application.reporting
+        with run.long_work():
+            problems = reporting.measure_space() if refresh else []
+            measured = reporting.measure_repositories(name, cancel=run.cancel) if measure else None
+        if name is not None:
+            run.application.get_config(name)
+        quick = run.application.manager.storage_manager.get_storage_usage(name), reporting.last_spaces()
+    found, spaces = quick
     document = {**report_documents.usage(found, spaces, measured), "problems": documents.problems(problems)}
     return Reply(document, lambda out: _show_usage(out, found, spaces, measured or (), problems))
 
@@ -65,7 +70,7 @@ def usage(
 def _show_usage(
     out: Console,
     found: StorageUsage,
-    spaces: Sequence[SpaceReadingRow],
+    spaces: Sequence[KnownSpace],
     measured: Sequence[ServerBytes],
     problems: Sequence[Problem],
 ) -> None:
@@ -112,10 +117,14 @@ def stats(
     ] = None,
 ) -> Reply:
     """Show figures about backups and runs, and the storage trend by month."""
-    if name is not None:
-        run.application.get_config(name)
-    found = run.application.manager.get_statistics(name)
     from backup_core.cli import report_documents
+    from backup_core.services.at_a_glance import statistics_at_a_glance
+
+    found = statistics_at_a_glance(run.settings.home, name)
+    if found is None:
+        if name is not None:
+            run.application.get_config(name)
+        found = run.application.manager.get_statistics(name)
 
     return Reply(report_documents.plain(found), lambda out: _show_stats(out, found))
 

@@ -11,7 +11,7 @@ from backup_core.cli.documents import Document
 from backup_core.cli.units import timestamp
 
 if TYPE_CHECKING:
-    from backup_core.catalogue.reading_models import SpaceReadingRow
+    from backup_core.catalogue.backups import KnownSpace
     from backup_core.reports.forecast import Forecast
     from backup_core.reports.records import ClientFigures, Figures
     from backup_core.reports.report import Report
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backup_core.services.reporting.server_bytes import ServerBytes
 
 
-def usage(found: StorageUsage, spaces: Sequence[SpaceReadingRow], measured: Sequence[ServerBytes] | None) -> Document:
+def usage(found: StorageUsage, spaces: Sequence[KnownSpace], measured: Sequence[ServerBytes] | None) -> Document:
     """The answer of ``usage``."""
     return {
         "total_backups": found.total_backups,

@@ -16,6 +16,7 @@ from backup_core.results import Problem
 from backup_core.services.backup_service import BackupService
 from backup_core.services.records import BackupManifest, BackupValidationResult, StorageUsage
 from backup_core.services.scheduler import Scheduler
+from backup_core.services.storage_figures import statistics
 from backup_core.services.storage_manager import StorageManager
 from backup_core.services.webdav_service import WebDAVService
 
@@ -200,33 +201,14 @@ class BackupManager:
         failed_runs. ``storage_usage``: total_size, logical_size, oldest_backup, newest_backup, and storage_trend, a
         list by month with month, count, size (stored bytes added), logical_size. ``config_name`` as given.
         """
-        usage = self.storage_manager.get_storage_usage(config_name)
         backups = self.list_backups(config_name)
-        runs = self.backup_service.catalogue.history.outcomes(config_name, kind="backup")
-        counts = {"full": 0, "incremental": 0}
-        for info in usage.by_config.values():
-            for kind, count in info["backup_types"].items():
-                counts[kind] += count
-        return {
-            "config_name": config_name,
-            "backup_stats": {
-                "total_backups": usage.total_backups,
-                "total_size": usage.total_size,
-                "logical_size": usage.logical_size,
-                "last_backup": backups[0].created_at.isoformat() if backups else None,
-                "last_backup_id": backups[0].backup_id if backups else None,
-                "backup_types": counts,
-                "runs": sum(runs.values()),
-                "failed_runs": runs.get("failed", 0),
-            },
-            "storage_usage": {
-                "total_size": usage.total_size,
-                "logical_size": usage.logical_size,
-                "oldest_backup": usage.oldest_backup,
-                "newest_backup": usage.newest_backup,
-                "storage_trend": self.storage_manager.get_storage_trend(config_name),
-            },
-        }
+        return statistics(
+            config_name,
+            self.storage_manager.get_storage_usage(config_name),
+            newest=(backups[0].backup_id, backups[0].created_at) if backups else None,
+            outcomes=self.backup_service.catalogue.history.outcomes(config_name, kind="backup"),
+            trend=self.storage_manager.get_storage_trend(config_name),
+        )
 
     # ---- inside
 

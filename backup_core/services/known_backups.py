@@ -18,6 +18,7 @@ from backup_core.services.places_seen import SEEN, place_of, repository_seen
 from backup_core.services.records import BackupManifest
 from backup_core.services.shown_backups import manifest
 from backup_core.services.snapshot_facts import known_backup
+from backup_core.services.storage_figures import STORED_SIZE
 from backup_core.services.storage_shares import note_reading
 from backup_core.services.vanished import note_gone, note_recorded
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from backup_core.services.repositories import OpenRepository, Repositories
 
 _LOG = logging.getLogger(__name__)
-_SIZE_OF = "stored-size-of:"
-"""Setting: repository id -> stored bytes of its packs."""
 
 
 class KnownBackups:
@@ -107,12 +106,12 @@ class KnownBackups:
         """Remember how many bytes the packs of the open repository take, by its index, which must be loaded: now, and
         as one more reading for the reports."""
         size = sum(size for _, size in opened.repository.index.pack_sizes())
-        self._catalogue.setups.set(_SIZE_OF + opened.repository.id, size)
+        self._catalogue.setups.set(STORED_SIZE + opened.repository.id, size)
         note_reading(self._catalogue, opened.repository.id, size, self._clock.now())
 
     def stored_size(self, repository_id: str) -> int | None:
         """Stored bytes of a repository's packs when it was last used, None when that is not known."""
-        found = self._catalogue.setups.setting(_SIZE_OF + repository_id)
+        found = self._catalogue.setups.setting(STORED_SIZE + repository_id)
         return None if found is None else int(found)
 
     def add(self, opened: OpenRepository, summary: BackupSummary, *, tags: Sequence[str] = ()) -> None:

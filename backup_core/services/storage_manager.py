@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from backup_core.catalogue.manifests import Totals
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import BackupSummary
 from backup_core.services.estimates import BackupEstimate, estimate_backup, of_rehearsal, stored_anew
-from backup_core.services.moments import to_local, to_local_if_any
 from backup_core.services.records import StorageUsage
-from backup_core.services.storage_shares import repository_shares
+from backup_core.services.storage_figures import storage_trend, storage_usage
 
 if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService
 
 __all__ = ["StorageManager", "StorageUsage"]
-
-_TYPES = ("full", "incremental")
 
 
 class StorageManager:
@@ -37,40 +30,12 @@ class StorageManager:
         them in proportion to what their listed backups added.
         """
         everything = self._service.catalogue.manifests.totals()
-        stored = self._stored_by_part(everything)
-        by_config: dict[str, list[Totals]] = defaultdict(list)
-        for part in everything:
-            if config_name in (None, part.configuration):
-                by_config[part.configuration].append(part)
-        chosen = [part for parts in by_config.values() for part in parts]
-        return StorageUsage(
-            total_backups=sum(part.count for part in chosen),
-            total_size=sum(stored[part] for part in chosen),
-            oldest_backup=_oldest(chosen),
-            newest_backup=_newest(chosen),
-            by_config={name: _figures(parts, stored) for name, parts in sorted(by_config.items())},
-            logical_size=sum(part.total_size for part in chosen),
-        )
-
-    def _stored_by_part(self, everything: Sequence[Totals]) -> dict[Totals, int]:
-        repositories: dict[str, list[Totals]] = defaultdict(list)
-        for part in everything:
-            repositories[part.repository_id].append(part)
-        stored: dict[Totals, int] = {}
-        for repository_id, parts in repositories.items():
-            stored |= repository_shares(parts, self._service.known.stored_size(repository_id))
-        return stored
+        packs = {part.repository_id: self._service.known.stored_size(part.repository_id) for part in everything}
+        return storage_usage(everything, packs, config_name)
 
     def get_storage_trend(self, config_name: str | None = None) -> list[dict[str, Any]]:
         """By month of local time, oldest first: month ("YYYY-MM"), count, size (stored bytes added), logical_size."""
-        months: dict[str, dict[str, Any]] = {}
-        for at, stored, logical in self._service.catalogue.manifests.sizes_over_time(config_name):
-            month = f"{to_local(at):%Y-%m}"
-            entry = months.setdefault(month, {"month": month, "count": 0, "size": 0, "logical_size": 0})
-            entry["count"] += 1
-            entry["size"] += stored
-            entry["logical_size"] += logical
-        return [months[month] for month in sorted(months)]
+        return storage_trend(self._service.catalogue.manifests.sizes_over_time(config_name))
 
     def estimate_space(self, config_name: str) -> dict[str, Any]:
         """What backing up the source as it is now would add. The source is walked and compared with the newest backup,
@@ -105,25 +70,3 @@ class StorageManager:
     def of_rehearsal(self, config_name: str, rehearsal: BackupSummary) -> BackupEstimate:
         """What a dry run found out, and what that means for the account."""
         return of_rehearsal(self._service, config_name, rehearsal)
-
-
-def _figures(parts: Sequence[Totals], stored: Mapping[Totals, int]) -> dict[str, Any]:
-    counts = Counter[str]()
-    for part in parts:
-        counts[part.backup_type] += part.count
-    return {
-        "count": counts.total(),
-        "total_size": sum(stored[part] for part in parts),
-        "logical_size": sum(part.total_size for part in parts),
-        "oldest_backup": _oldest(parts),
-        "newest_backup": _newest(parts),
-        "backup_types": {name: counts[name] for name in _TYPES},
-    }
-
-
-def _oldest(parts: Sequence[Totals]) -> datetime | None:
-    return to_local_if_any(min((part.oldest for part in parts), default=None))
-
-
-def _newest(parts: Sequence[Totals]) -> datetime | None:
-    return to_local_if_any(max((part.newest for part in parts), default=None))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.manifests import Totals
+from backup_core.catalogue.backups import Totals
 
 if TYPE_CHECKING:
     from datetime import datetime

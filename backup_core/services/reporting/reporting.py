@@ -15,7 +15,7 @@ from backup_core.services.reporting.server_bytes import ServerBytes, count_files
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
-    from backup_core.catalogue.reading_models import SpaceReadingRow
+    from backup_core.catalogue.backups import KnownSpace
     from backup_core.reports.report import Promises, Report
     from backup_core.services.backup_service import BackupService
 
@@ -104,10 +104,9 @@ class Reporting:
                 problems.append(Problem("no-space-reading", message, severity=Severity.WARNING))
         return problems
 
-    def last_spaces(self) -> list[SpaceReadingRow]:
+    def last_spaces(self) -> list[KnownSpace]:
         """The newest reading of each client's room."""
-        newest = {row.client: row for row in self._service.catalogue.readings.space()}
-        return [newest[name] for name in sorted(newest)]
+        return self._service.catalogue.readings.last_spaces()
 
     def measure_repositories(
         self, config_name: str | None = None, *, cancel: CancelToken | None = None
