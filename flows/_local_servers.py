@@ -149,7 +149,7 @@ class LocalServers:
         known_as = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104
         url = f"http://{f'[{known_as}]' if ':' in known_as else known_as}:{port}"
         options = ("--host", host, "--port", str(port), "--analytics-off")
-        command = (sys.executable, "-m", "prefect", "server", "start", *options)
+        command = (sys.executable, "-m", "flows._prefect_server", *options)
         return Program(PREFECT, command, self.environment(url), url, _prefect_answers)
 
     # ---- addresses that stay the same

@@ -72,7 +72,7 @@ def gives_everything_back(room: ControlRoom, dav: WebDAVServer, config: BackupCo
 def assert_no_process_called_another_host(room: ControlRoom) -> None:
     """A server, a worker and a run were watched, and spoke to this machine only."""
     processes, hosts = room.calls()
-    for wanted in ("prefect server start", "deployments.worker", "prefect.engine"):
+    for wanted in ("flows._prefect_server", "deployments.worker", "prefect.engine"):
         assert any(wanted in process for process in processes), f"{wanted} was watched: {processes}"
     assert "127.0.0.1" in hosts, "calls are seen"
     named = hosts - {"localhost", "None"}
