@@ -73,7 +73,10 @@ def _totals(file: sqlite3.Connection) -> list[Totals]:
         "sum(stored_size), min(created_at), max(created_at) FROM manifest "
         "GROUP BY repository_id, configuration, backup_type"
     )
-    return [Totals(*row[:7], moment(row[7]), moment(row[8])) for row in rows]
+    return [
+        Totals(repository, name, kind, count, size, added, stored, moment(oldest), moment(newest))
+        for repository, name, kind, count, size, added, stored, oldest, newest in rows
+    ]
 
 
 def _spaces(file: sqlite3.Connection) -> list[KnownSpace]:

@@ -29,14 +29,17 @@ from backup_core.engine.messages import Settings
 from backup_core.engine.pipeline import Pipeline
 from backup_core.engine.roots import resolve_sources
 from backup_core.engine.selection import Selection
+from backup_core.engine.snapshot_walk import DAMAGE
 from backup_core.engine.source_problems import SourceProblems
 from backup_core.engine.source_walk import FileSink, SourceWalk
 from backup_core.engine.tree_builder import TreeBuilder
+from backup_core.engine.tree_ledger import LedgerFile, TreeLedger
 from backup_core.engine.worker_pool import WorkerPool, default_worker_count
 from backup_core.errors import BackupError, BackupExecutionError
 from backup_core.format.chunker import Chunker, seed_from
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.format.snapshot import Snapshot
+from backup_core.format.tree import Node
 from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.repository.blob_store import BlobStore
 from backup_core.repository.index import Index
@@ -99,6 +102,7 @@ class _Run:
         self._planned: PlannedCost | None = None
         self._lost: frozenset[PackId] = frozenset()
         self._parent: Snapshot | None = None
+        self._ledger = TreeLedger()
 
     def carry_out(self) -> BackupSummary:
         """The real backup."""
@@ -120,6 +124,9 @@ class _Run:
             raise
         with self._stage("finish"):
             self._notes += tend_index(self._repository, gone=self._lost, cancel=self._cancel)
+            index = self._repository.index
+            if index.settled and index.complete:
+                self._ledger_file().save(self._ledger, index.index_ids)
         return self._summary(result, snapshot)
 
     def rehearse(self) -> BackupSummary:
@@ -262,8 +269,10 @@ class _Run:
         self, sink: FileSink, save_tree: Callable[[bytes], TreeId], drain: Callable[[], None] = lambda: None
     ) -> BackupResult:
         earlier = EarlierTrees(self._repository, self._note_damage)
-        builder = TreeBuilder(save_tree, LocalZone())
         index = self._repository.index
+        if self._kind == "incremental":
+            self._ledger = self._ledger_file().load(index.index_ids)
+        builder = TreeBuilder(save_tree, LocalZone(), ledger=self._ledger, read_tree=self._read_standing)
         walk = SourceWalk(
             self._selection,
             builder,
@@ -273,6 +282,7 @@ class _Run:
             is_stored=None if self._kind == "full" else partial(_is_stored, index),
             on_entry=self._meter.entry,
             databases=LiveDatabases() if self._options.sqlite else None,
+            ledger=self._ledger,
         )
         known = self._parent.summary if self._parent is not None else None
         self._progress.phase(
@@ -291,6 +301,22 @@ class _Run:
         if builder.root is None:
             raise BackupExecutionError("the walk through the sources ended before its tree was whole")
         return BackupResult(builder.root, walk.counts, builder, notes=walk.notes, census=walk.census)
+
+    def _ledger_file(self) -> LedgerFile:
+        repository, tags = self._repository, [tag for tag in self._options.tags if tag.startswith("config:")]
+        return LedgerFile(repository.cache, repository.sealer(), sources=[*tags, *self._sources.paths])
+
+    def _read_standing(self, tree: TreeId) -> Sequence[Node]:
+        """A directory of the earlier backup whose files count as unchanged already."""
+        try:
+            return self._repository.read_tree(tree, keep=False)
+        except DAMAGE as error:
+            self._ledger_file().remove()
+            raise BackupExecutionError(
+                f"a directory of the backup that this one is compared with cannot be read ({error}). No snapshot was "
+                "written. Run the backup again: it then looks at every file",
+                transient=True,
+            ) from error
 
     def _note_damage(self, tree: TreeId, error: BackupError) -> None:
         self._problems.add(

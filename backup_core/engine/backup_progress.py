@@ -29,9 +29,9 @@ class Meter:
         self._stored = repository.bytes_written
         self._requests = repository.backend.requests.total
 
-    def entry(self, path: bytes, size: int) -> None:
-        """An entry is done; ``size`` is what was not read because it is known."""
-        self._files += 1
+    def entry(self, path: bytes, size: int, count: int) -> None:
+        """An entry is done, or ``count`` of them; ``size`` is what was not read because it is known."""
+        self._files += count
         self._bytes += size
         self._path = path
         if self._files >= _TELL_AFTER:

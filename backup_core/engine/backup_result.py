@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from backup_core.engine.backup_options import BackupOptions
 from backup_core.engine.change_census import ChangeCensus
-from backup_core.engine.source_walk import WalkCounts
 from backup_core.engine.tree_builder import TreeBuilder
+from backup_core.engine.walk_counts import WalkCounts
 from backup_core.format.snapshot import Snapshot, SnapshotSummary
 from backup_core.repository.blob_store import StoreTotals
 from backup_core.repository.index import Index

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from backup_core.format.tree import Node, go_mode
 
-_TYPES = {
+TYPES = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
     stat.S_IFLNK: "symlink",
@@ -19,7 +19,7 @@ _TYPES = {
     stat.S_IFCHR: "chardev",
     stat.S_IFIFO: "fifo",
 }
-_HAVE_LINKS = frozenset(("file", "symlink", "dev", "chardev"))
+HAVE_LINKS = frozenset(("file", "symlink", "dev", "chardev"))
 _NO_ATTRIBUTES = frozenset(
     number for name in ("ENOTSUP", "EOPNOTSUPP", "ENODATA", "ENOSYS") if (number := getattr(errno, name, 0))
 )
@@ -116,7 +116,7 @@ def describes(old: Node, status: os.stat_result) -> bool:
 
     With inode and change time equal, neither attributes nor a link's target can be others.
     """
-    kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+    kind = TYPES.get(stat.S_IFMT(status.st_mode))
     uid, gid = status.st_uid, status.st_gid
     return (
         old.ctime_ns == status.st_ctime_ns
@@ -128,7 +128,7 @@ def describes(old: Node, status: os.stat_result) -> bool:
         and old.gid == gid
         and old.device_id == status.st_dev
         and old.size == (status.st_size if kind == "file" else 0)
-        and old.links == (status.st_nlink if kind in _HAVE_LINKS else 0)
+        and old.links == (status.st_nlink if kind in HAVE_LINKS else 0)
         and old.user == user_name(uid)
         and old.group == group_name(gid)
         and not old.error
@@ -149,7 +149,7 @@ def make_node(
     nothing can have changed them. Attributes that cannot be read are told to ``on_problem`` and left out.
     Raises ``OSError`` when a link cannot be read or the entry is gone.
     """
-    kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+    kind = TYPES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         return None
     uid, gid, mtime_ns, ctime_ns, inode = (
@@ -177,7 +177,7 @@ def make_node(
         inode,
         status.st_dev,
         status.st_size if kind == "file" else 0,
-        status.st_nlink if kind in _HAVE_LINKS else 0,
+        status.st_nlink if kind in HAVE_LINKS else 0,
         os.readlink(path) if kind == "symlink" else None,
         attributes,
         status.st_rdev if kind in ("dev", "chardev") else 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from backup_core.engine.change_detection import EarlierTrees, is_unchanged
 from backup_core.engine.filters import Patterns
 from backup_core.engine.live.databases import LiveDatabases
 from backup_core.engine.live.produced import Produced, made_up_directory, produced_node
+from backup_core.engine.live.sqlite_files import COMPANY
 from backup_core.engine.messages import FileOutcome
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.roots import Root, Sources, Waypoint
@@ -25,6 +26,8 @@ from backup_core.engine.selection import Kept, Place, Selection
 from backup_core.engine.source import Found, describes, join, list_directory, make_node
 from backup_core.engine.source_problems import SourceProblems
 from backup_core.engine.tree_builder import Earlier, OpenDirectory, TreeBuilder
+from backup_core.engine.tree_ledger import TreeLedger
+from backup_core.engine.walk_counts import WalkCounts
 from backup_core.errors import SourceError
 from backup_core.format.tree import Node
 from backup_core.types import BlobId, TreeId
@@ -47,23 +50,6 @@ class FileSink(Protocol):
     def pump(self, *, wait: bool) -> None:
         """Take note of what is done."""
         ...
-
-
-@dataclass(slots=True)
-class WalkCounts:
-    """What was seen. "Other" are entries that are neither files nor directories."""
-
-    files_new: int = 0
-    files_changed: int = 0
-    files_unchanged: int = 0
-    others_new: int = 0
-    others_changed: int = 0
-    others_unchanged: int = 0
-    directories: int = 0
-    total_size: int = 0
-    """Bytes of all files."""
-    read_again: int = 0
-    """Unchanged files whose content the repository no longer has."""
 
 
 class _Entry(NamedTuple):
@@ -103,12 +89,14 @@ class SourceWalk:
         problems: SourceProblems,
         *,
         is_stored: Callable[[BlobId], bool] | None,
-        on_entry: Callable[[bytes, int], None],
+        on_entry: Callable[[bytes, int, int], None],
         databases: LiveDatabases | None = None,
+        ledger: TreeLedger | None = None,
     ) -> None:
         """``is_stored`` says whether content that an earlier backup refers to can still be had; None reads every file.
 
-        ``on_entry`` is told the path of each entry that is done, and its size if it was not read.
+        ``on_entry`` is told the path of each entry that is done, its size if it was not read, and 1; or, of entries
+        that were done together, one path, all sizes, and how many they were. ``ledger`` says what need not be decoded.
         """
         self.counts = WalkCounts()
         self.census = ChangeCensus()
@@ -121,6 +109,7 @@ class SourceWalk:
         self._is_stored = is_stored
         self._on_entry = on_entry
         self._databases = databases
+        self._ledger = ledger or TreeLedger()
         self._stack: list[_Visit] = []
         self._beside: Waypoint | None = None
 
@@ -178,7 +167,7 @@ class SourceWalk:
             counts.files_unchanged += 1
         else:
             counts.files_changed += 1
-        self._on_entry(file.path, 0)
+        self._on_entry(file.path, 0, 1)
         self._builder.put(directory, slot, node)
 
     def _waypoint_node(self, point: Waypoint, name: bytes, old: Node | None) -> Node | None:
@@ -215,6 +204,8 @@ class SourceWalk:
             return
         kept = self._selection.choose(place, listing)
         beside = self._take_beside(visit)
+        if not beside and self._visit_standing(visit, listing, kept):
+            return
         optional = place.patterns.selects_files and not place.inside and bool(place.relative)
         before = self._earlier.entries(visit.old_tree)
         prefix = join(place.path, b"")
@@ -243,6 +234,31 @@ class SourceWalk:
                 self._entry(entry)
         # The last one pushed is visited first, and trees ascend.
         self._stack[first_below:] = reversed(self._stack[first_below:])
+
+    def _visit_standing(self, visit: _Visit, listing: list[Found], kept: list[Kept]) -> bool:
+        """Take the earlier tree of a directory as it is, but for the directories in it; False when that cannot be."""
+        if self._is_stored is None or visit.place.patterns.selects_files:
+            return False
+        record = self._ledger.standing(visit.old_tree, kept)
+        below = [entry for entry in kept if entry.descend]
+        # Databases in use are recorded with other facts than their own, and mount points have trees of their own.
+        if record is None or len(below) != len(record.subtrees) or any(e.name.endswith(COMPANY) for e in listing):
+            return False
+        place, counts = visit.place, self.counts
+        counts.directories += 1
+        counts.files_unchanged += record.files
+        counts.total_size += record.size
+        counts.others_unchanged += record.others
+        self._on_entry(place.path, record.size, record.files + record.others)
+        earlier = Earlier(visit.old, visit.old_tree)
+        directory = self._builder.open_standing(visit.parent, visit.slot, visit.node, earlier=earlier, record=record)
+        prefix = join(place.path, b"")
+        for slot in range(len(below) - 1, -1, -1):  # the last one pushed is visited first, and trees ascend
+            (name, _), relative, _, inside = below[slot]
+            node = Node(name, "dir", subtree=record.subtrees[slot])
+            inner = Place(prefix + name, relative, inside, place.device, place.patterns)
+            self._stack.append(_Visit(inner, directory, slot, node, node, node.subtree))
+        return True
 
     def _take_beside(self, visit: _Visit) -> dict[bytes, Waypoint | Root | Produced]:
         """What commands put beside the entries of the file system's root, once."""
@@ -297,7 +313,7 @@ class SourceWalk:
             self._builder.open(entry.parent, entry.slot, node, count=0, earlier=earlier)
         else:
             self._count_other(node, entry.old)
-            self._on_entry(entry.path, 0)
+            self._on_entry(entry.path, 0, 1)
             self._put(entry, node)
 
     def _file(self, entry: _Entry, node: Node) -> None:
@@ -307,7 +323,7 @@ class SourceWalk:
             if all(map(self._is_stored, content)):
                 self.counts.files_unchanged += 1
                 self.counts.total_size += node.size
-                self._on_entry(entry.path, node.size)
+                self._on_entry(entry.path, node.size, 1)
                 if node is not old:
                     node.content = content
                 self._put(entry, node)
@@ -336,7 +352,7 @@ class SourceWalk:
             node = replace(node, size=outcome.size, content=content)
         self._count_file(entry, node)
         self.census.file(entry.path, entry.name, node, entry.old)
-        self._on_entry(entry.path, 0)
+        self._on_entry(entry.path, 0, 1)
         self._put(entry, node)
 
     def _put(self, entry: _Entry, node: Node) -> None:

@@ -2,16 +2,18 @@
 
 A directory is open while it waits for nodes; when the last one has come, its tree is stored, and its own node goes to
 the directory above. So memory holds the directories on the way down and those that wait for files, nothing else.
-Where all nodes are those of an earlier tree, that tree is referred to again without being written anew.
+Where all nodes are those of an earlier tree, that tree is referred to again without being written anew; where only
+its directories may have changed (a *standing* one, see ``tree_ledger``), it is not even read unless one of them has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from typing import NamedTuple
 
+from backup_core.engine.tree_ledger import TreeLedger, TreeRecord, facts_of_node, hash_of
 from backup_core.format.tree import Node, encode_node, encode_tree
 from backup_core.types import TreeId
 
@@ -32,7 +34,21 @@ _NEW = Earlier()
 class OpenDirectory:
     """A directory that waits for some of its nodes."""
 
-    __slots__ = ("earlier", "entries", "missing", "node", "optional", "parent", "same", "slot")
+    __slots__ = (
+        "earlier",
+        "entries",
+        "facts",
+        "files",
+        "missing",
+        "node",
+        "optional",
+        "parent",
+        "same",
+        "size",
+        "slot",
+        "standing",
+        "subtrees",
+    )
 
     def __init__(
         self,
@@ -56,13 +72,30 @@ class OpenDirectory:
         """How many entries are those of the earlier tree."""
         self.optional = optional
         """Whether it is left out when nothing in it was kept."""
+        self.standing: TreeRecord | None = None
+        """What is known of the earlier tree, when only the trees of the directories in it may be others. Then
+        ``entries`` are these directories alone."""
+        self.facts: list[bytes | None] = [None] * count
+        """What the ledger will remember of the entries; with it their ``subtrees`` by slot, the number of ``files`` and
+        their ``size``."""
+        self.subtrees: dict[int, TreeId] = {}
+        self.files = 0
+        self.size = 0
 
 
 class TreeBuilder:
     """Builds the tree of one snapshot. Single-threaded."""
 
-    def __init__(self, save_tree: Callable[[bytes], TreeId], zone: tzinfo) -> None:
-        """``zone`` is that of the machine."""
+    def __init__(
+        self,
+        save_tree: Callable[[bytes], TreeId],
+        zone: tzinfo,
+        *,
+        ledger: TreeLedger | None = None,
+        read_tree: Callable[[TreeId], Sequence[Node]] | None = None,
+    ) -> None:
+        """``zone`` is that of the machine. ``ledger`` is told of every tree; ``read_tree`` reads a standing one in
+        which a directory has changed, and is needed only for such."""
         self.root: TreeId | None = None
         """The snapshot's tree, once everything has come."""
         self.directories_new = 0
@@ -70,6 +103,8 @@ class TreeBuilder:
         self.directories_unchanged = 0
         self._save_tree = save_tree
         self._zone = zone
+        self._ledger = ledger or TreeLedger()
+        self._read_tree = read_tree
 
     def open(
         self,
@@ -90,6 +125,17 @@ class TreeBuilder:
             self._settle(directory)
         return directory
 
+    def open_standing(
+        self, parent: OpenDirectory | None, slot: int, node: Node | None, *, earlier: Earlier, record: TreeRecord
+    ) -> OpenDirectory:
+        """Begin a directory of which ``record`` says that its earlier tree holds just what is there. Its entries are
+        the directories in it, in their order."""
+        directory = OpenDirectory(parent, slot, node, count=len(record.subtrees), earlier=earlier, optional=False)
+        directory.standing = record
+        if not record.subtrees:
+            self._settle(directory)
+        return directory
+
     def put(self, directory: OpenDirectory, slot: int, node: Node | None, *, same: bool = False) -> None:
         """Give entry ``slot`` of a directory; None when there is none after all.
 
@@ -100,12 +146,20 @@ class TreeBuilder:
             self._settle(directory)
 
     def _set(self, directory: OpenDirectory, slot: int, node: Node | None, *, same: bool) -> None:
-        if same:
-            directory.entries[slot] = node
-            directory.same += 1
-        elif node is not None:
-            directory.entries[slot] = encode_node(node, self._zone)
         directory.missing -= 1
+        directory.same += same
+        if node is None:
+            return
+        if directory.standing is not None:
+            directory.entries[slot] = node
+            return
+        directory.entries[slot] = node if same else encode_node(node, self._zone)
+        directory.facts[slot] = facts_of_node(node)
+        if node.type == "file":
+            directory.files += 1
+            directory.size += node.size
+        elif node.subtree is not None:
+            directory.subtrees[slot] = node.subtree
 
     def _settle(self, directory: OpenDirectory) -> None:
         """Store a directory that is whole, and then each one above that it was the last entry of."""
@@ -118,22 +172,61 @@ class TreeBuilder:
 
     def _store(self, directory: OpenDirectory) -> tuple[Node | None, bool]:
         """The node of a directory that is whole, and whether it is the earlier one."""
-        nodes = [node for node in directory.entries if node is not None]
-        directory.entries = []
-        if directory.optional and not nodes:
-            return None, False
-        earlier = directory.earlier
-        tree = earlier.tree if len(nodes) == directory.same == earlier.entries else None
-        if tree is None:
-            tree = self._save_tree(encode_tree([self._encoded(node) for node in nodes]))
+        if directory.standing is not None:
+            tree = self._standing_tree(directory, directory.standing)
+        else:
+            nodes = [node for node in directory.entries if node is not None]
+            directory.entries = []
+            if directory.optional and not nodes:
+                return None, False
+            tree = self._tree_of(directory, nodes)
         node = directory.node
         if node is None:
             self.root = tree
             return None, False
-        self._count(earlier, tree)
+        self._count(directory.earlier, tree)
         if node.subtree == tree:
-            return node, node is earlier.node
+            return node, node is directory.earlier.node
         return replace(node, subtree=tree), False
+
+    def _tree_of(self, directory: OpenDirectory, nodes: list[Node | bytes]) -> TreeId:
+        earlier = directory.earlier
+        tree = earlier.tree if len(nodes) == directory.same == earlier.entries else None
+        if tree is None:
+            tree = self._save_tree(encode_tree([self._encoded(node) for node in nodes]))
+        subtrees = tuple([directory.subtrees[slot] for slot in sorted(directory.subtrees)])
+        self._ledger.note(
+            tree,
+            TreeRecord(
+                hash_of(facts for facts in directory.facts if facts is not None),
+                directory.files,
+                directory.size,
+                len(nodes) - directory.files - len(subtrees),
+                subtrees,
+            ),
+        )
+        return tree
+
+    def _standing_tree(self, directory: OpenDirectory, record: TreeRecord) -> TreeId:
+        """The earlier tree, with other trees for those directories in it that have changed."""
+        earlier = directory.earlier.tree
+        if earlier is None or self._read_tree is None:
+            raise ValueError("a standing directory has an earlier tree that can be read")
+        if directory.same == len(record.subtrees):
+            self._ledger.note(earlier, record)
+            return earlier
+        left = iter(directory.entries)
+        nodes: list[Node] = []
+        for node in self._read_tree(earlier):
+            if node.type != "dir":
+                nodes.append(node)
+            elif isinstance(now := next(left), Node):
+                nodes.append(replace(node, subtree=now.subtree))
+        tree = self._save_tree(encode_tree([self._encoded(node) for node in nodes]))
+        if None not in directory.entries:
+            subtrees = [node.subtree for node in nodes if node.subtree is not None]
+            self._ledger.note(tree, record._replace(subtrees=tuple(subtrees)))
+        return tree
 
     def _encoded(self, node: Node | bytes) -> bytes:
         return node if isinstance(node, bytes) else encode_node(node, self._zone)

@@ -163,6 +163,11 @@ class Index(IndexView):
         """The index files on the server whose content is in the segments."""
         return frozenset[IndexId]().union(*(segment.index_ids for segment in self._segments))
 
+    @property
+    def settled(self) -> bool:
+        """Whether ``index_ids`` list everything that is known here."""
+        return not self._delta_packs
+
     def __len__(self) -> int:
         return super().__len__() + sum(map(len, list(self._delta_packs.values())))
 
