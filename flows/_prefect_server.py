@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from prefect.cli import app
 from prefect.server.database.configurations import AioSqliteConfiguration
-from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 _begin = AioSqliteConfiguration.begin_transaction
 
@@ -22,9 +22,9 @@ _begin = AioSqliteConfiguration.begin_transaction
 @asynccontextmanager
 async def _begin_as_writer(
     self: AioSqliteConfiguration,
-    session: AsyncSession,
+    session: Any,
     with_for_update: bool = True,
-) -> AsyncGenerator[AsyncSessionTransaction, None]:
+) -> AsyncGenerator[Any, None]:
     async with _begin(self, session, with_for_update=True) as transaction:
         yield transaction
 
