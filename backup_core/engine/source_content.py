@@ -36,6 +36,8 @@ _HEADER = 100
 
 # A name may come to stand for something else between listing and opening: never follow a link, never wait for a pipe.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+# Only who owns a file may read it without a trace (open(2)).
+_NO_TRACE = getattr(os, "O_NOATIME", 0)
 _GONE = frozenset((errno.ENOENT, errno.ENOTDIR))
 _NOT_A_FILE = frozenset((errno.ELOOP, errno.ENXIO, errno.EISDIR))
 
@@ -45,7 +47,10 @@ class NotAFile(OSError):
 
 
 def _open(path: bytes) -> tuple[int, os.stat_result]:
-    descriptor = os.open(path, _FLAGS)
+    try:
+        descriptor = os.open(path, _FLAGS | _NO_TRACE)
+    except PermissionError:
+        descriptor = os.open(path, _FLAGS)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)

@@ -277,6 +277,25 @@ def test_an_unreadable_directory_is_left_out_and_told(
     assert done.files == 8
 
 
+def test_reading_leaves_no_trace_where_that_is_allowed(
+    bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = 1_000_000_000
+    for path in source.rglob("file*"):
+        os.utime(path, (long_ago, long_ago))
+    bench.back_up(source)
+    assert {path.stat().st_atime for path in source.rglob("file*")} == {long_ago}
+    real = os.open
+
+    def refusing(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError(1, "Operation not permitted")
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    assert bench.back_up(source, kind="full").problems == ()
+
+
 def test_an_unreadable_file_is_left_out_and_told(bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = source_content._open
 
