@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from backup_core.catalogue.accounts import Accounts
     from backup_core.catalogue.disasters import RecoveryRuns
     from backup_core.catalogue.evidence import Evidence
+    from backup_core.catalogue.plans import Plans
     from backup_core.catalogue.readings import Readings
-    from backup_core.catalogue.restores import Plans, Restores
+    from backup_core.catalogue.restores import Restores
     from backup_core.catalogue.retention import Holds, Pins
     from backup_core.catalogue.transfer import Transfer
 
@@ -49,7 +50,7 @@ class Catalogue:
     @cached_property
     def plans(self) -> Plans:
         """Disaster-recovery plans."""
-        from backup_core.catalogue.restores import Plans
+        from backup_core.catalogue.plans import Plans
 
         return Plans(self._database)
 

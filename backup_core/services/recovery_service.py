@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from backup_core.errors import ConfigError
 from backup_core.services.backup_service import BackupService
-from backup_core.services.dr_manager import DisasterRecoveryManager
 from backup_core.services.mirroring.fallback import Fallback
 from backup_core.services.moments import to_aware, to_local
 from backup_core.services.records import (
@@ -27,6 +26,7 @@ from backup_core.services.restoring.single_files import SingleFiles
 from backup_core.services.snapshot_facts import recovery_point
 
 if TYPE_CHECKING:
+    from backup_core.services.dr_manager import DisasterRecoveryManager
     from backup_core.services.restoring.browsing import Browser
 
 __all__ = [
@@ -53,9 +53,15 @@ class RecoveryService:
     def __init__(self, backup_service: BackupService) -> None:
         self.backup_service = backup_service
         self.executor = RecoveryExecutor(backup_service)
-        self.disaster_recovery = DisasterRecoveryManager(self)
         self.single_files = SingleFiles(self)
         self.sets = ConsistentSets(self)
+
+    @cached_property
+    def disaster_recovery(self) -> DisasterRecoveryManager:
+        """Plans for restoring several configurations; loaded when first used, since a restore needs none."""
+        from backup_core.services.dr_manager import DisasterRecoveryManager
+
+        return DisasterRecoveryManager(self)
 
     @cached_property
     def browser(self) -> Browser:
