@@ -62,6 +62,8 @@ class _Entry(NamedTuple):
     slot: int
     old: Node | None
     """What the backup that is compared with has in its place."""
+    listed: bool = False
+    """Whether the index is known to list all content of ``old``."""
     database: bool = False
     """Whether it is a database beside which its log lies."""
 
@@ -220,6 +222,7 @@ class SourceWalk:
         self.counts.directories += 1
         if before and any(entry.found.name not in before for entry in kept):
             self.census.directory(prefix, before, {entry.found.name for entry in kept})
+        listed = self._ledger.lists(visit.old_tree)
         first_below = len(self._stack)
         places = self._place_outputs(beside, kept, directory, before) if beside else None
         for slot, (found, relative, descend, inside) in enumerate(kept):
@@ -227,7 +230,7 @@ class SourceWalk:
                 self._sink.pump(wait=False)
             name, status = found
             at = places[name] if places is not None else slot
-            entry = _Entry(prefix + name, name, status, directory, at, before.get(name), name in databases)
+            entry = _Entry(prefix + name, name, status, directory, at, before.get(name), listed, name in databases)
             if descend:
                 self._push(Place(entry.path, relative, inside, place.device, place.patterns), entry)
             else:
@@ -320,7 +323,7 @@ class SourceWalk:
         old = entry.old
         if self._is_stored is not None and old is not None and is_unchanged(old, entry.status):
             content = old.content or ()
-            if all(map(self._is_stored, content)):
+            if entry.listed or all(map(self._is_stored, content)):
                 self.counts.files_unchanged += 1
                 self.counts.total_size += node.size
                 self._on_entry(entry.path, node.size, 1)

@@ -152,6 +152,10 @@ class TreeLedger:
         record = self._known.get(tree) if tree is not None else None
         return record if record is not None and record.facts == facts_of_entries(kept) else None
 
+    def lists(self, tree: TreeId | None) -> bool:
+        """Whether all content that a tree refers to is known to be listed by the index."""
+        return tree in self._known
+
     def note(self, tree: TreeId, record: TreeRecord) -> None:
         """Remember a tree of the backup under way."""
         if len(self.now) < MOST:
