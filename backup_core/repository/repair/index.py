@@ -81,7 +81,7 @@ def plan_index_repair(repository: Repository, *, progress: ProgressTracker, canc
     known = {pack for entries in listed.values() for pack in entries}
     gone = frozenset(pack for pack in known - packs.keys() if _is_gone(repository, pack))
     found, problems = _read_headers(repository, {p: n for p, n in packs.items() if p not in known}, progress, cancel)
-    for pack in _misnamed(repository, found, firsts):
+    for pack in _misnamed(repository, found, firsts, cancel):
         del found[pack]
         problems.append(
             _problem(
@@ -170,13 +170,26 @@ def _read_headers(
 
 
 def _misnamed(
-    repository: Repository, found: Mapping[PackId, Sequence[PackedBlob]], firsts: Counter[BlobId]
+    repository: Repository,
+    found: Mapping[PackId, Sequence[PackedBlob]],
+    firsts: Counter[BlobId],
+    cancel: CancelToken,
 ) -> list[PackId]:
     """Which of the packs in no index are not what their names say. Only those are read whole that begin like another
     pack: a copy does, and reading all of them would take as long as reading everything where no index is left."""
     firsts = firsts + Counter(blob.id for blobs in found.values() for blob in blobs[:1])
     alike = [pack for pack, blobs in found.items() if blobs and firsts[blobs[0].id] > 1]
-    return [pack for pack in alike if sha256(repository.backend.get(pack_name(pack))).digest() != pack]
+
+    def digest(pack: PackId) -> bytes:
+        return sha256(repository.backend.get(pack_name(pack))).digest()
+
+    misnamed = []
+    for pack, read in each(digest, alike, threads=repository.backend.promises.parallel_requests, cancel=cancel):
+        if isinstance(read, Exception):
+            raise read
+        if read != pack:
+            misnamed.append(pack)
+    return misnamed
 
 
 def read_pack_header(repository: Repository, pack: PackId, size: int) -> list[PackedBlob]:
