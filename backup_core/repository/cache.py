@@ -10,6 +10,7 @@
     <root>/<repository id>/trees/xx/<id>    single sealed tree blobs of packs that were not fetched whole
     <root>/<repository id>/segments/        the merged index
     <root>/<repository id>/runs/            journals of runs
+    <root>/<repository id>/ledgers/         what was remembered of the last backups' trees, sealed
     <root>/<repository id>/parity/<id>      packs that get parity soon
     <root>/<repository id>/parity-headers/  what parity objects say of themselves
     <root>/<repository id>/tmp/             files being written
