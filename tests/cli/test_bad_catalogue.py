@@ -88,10 +88,17 @@ def read_only(request: pytest.FixtureRequest, catalogue: Path, monkeypatch: pyte
 
 def test_one_that_may_not_be_written(davault, docs: str, read_only: Path, tmp_path: Path) -> None:
     stored, before = _stored(tmp_path), read_only.read_bytes()
-    for words in (["list", "--refresh"], ["usage"], ["backup", docs], ["cleanup", docs, "--keep-last", "1", "--yes"]):
+    for words in (
+        ["list", "--refresh"],
+        ["usage", "--refresh"],
+        ["backup", docs],
+        ["cleanup", docs, "--keep-last", "1", "--yes"],
+    ):
         ended = davault(*words, code=9)
         assert "cannot be written" in ended.stderr and "Traceback" not in ended.stderr
         assert str(read_only) in ended.stderr
+    for words in (["list"], ["usage"], ["stats"]):
+        davault(*words)  # what only reads is told all the same
     assert (_stored(tmp_path), read_only.read_bytes()) == (stored, before)
 
 

@@ -11,7 +11,7 @@ import pytest
 from backup_core.services.application import open_application
 
 HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_client", "httpx", "wsgidav")
-OPENING = ("cryptography", "backup_core.services.repositories", "backup_core.repository.repository")
+A_GLANCE = ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ OPENING = ("cryptography", "backup_core.services.repositories", "backup_core.rep
     [
         (["--help"], ("sqlalchemy", "pydantic")),
         (["version"], ("sqlalchemy",)),
-        (["list"], ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")),
-        (["usage"], ("backup_core.catalogue.disaster_models", "backup_core.catalogue.restore_models", *OPENING)),
-        (["stats"], OPENING),
+        (["list"], A_GLANCE),
+        (["usage"], A_GLANCE),
+        (["stats"], A_GLANCE),
     ],
 )
 def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp_path: Path) -> None:
