@@ -33,7 +33,7 @@ from backup_core.repository.cache import Cache, write_private
 from backup_core.types import BlobId, IndexId, TreeId
 
 MOST = 200_000
-"""Directories that are remembered: some 60 MB of memory. Those beyond are decoded each time."""
+"""Directories that are remembered: some 90 MB of memory. Those beyond are decoded each time."""
 _FORMAT = "davault tree ledger 1"
 _ROW = struct.Struct("<32s32sQQQI")
 """Tree, facts, files, bytes, others, number of subtrees; their ids follow."""
