@@ -199,7 +199,7 @@ class _Run:
             snapshots,
             hostname=options.hostname,
             paths=self._sources.paths,
-            config_tag=next((tag for tag in options.tags if tag.startswith("config:")), ""),
+            config_tag=self._config_tag,
         )
 
     def _distrust_lost_packs(self, index: Index) -> frozenset[PackId]:
@@ -302,9 +302,13 @@ class _Run:
             raise BackupExecutionError("the walk through the sources ended before its tree was whole")
         return BackupResult(builder.root, walk.counts, builder, notes=walk.notes, census=walk.census)
 
+    @property
+    def _config_tag(self) -> str:
+        return next((tag for tag in self._options.tags if tag.startswith("config:")), "")
+
     def _ledger_file(self) -> LedgerFile:
-        repository, tags = self._repository, [tag for tag in self._options.tags if tag.startswith("config:")]
-        return LedgerFile(repository.cache, repository.sealer(), sources=[*tags, *self._sources.paths])
+        repository = self._repository
+        return LedgerFile(repository.cache, repository.sealer(), sources=[self._config_tag, *self._sources.paths])
 
     def _read_standing(self, tree: TreeId) -> Sequence[Node]:
         """A directory of the earlier backup whose files count as unchanged already."""

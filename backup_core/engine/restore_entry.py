@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from backup_core.engine.target_metadata import Stamp
+from backup_core.format.ids import ID_BYTES
 from backup_core.types import BlobId
 
-ID_BYTES = 32
 NO_LINK = -1
 
 

@@ -29,10 +29,10 @@ from backup_core.engine.tree_builder import Earlier, OpenDirectory, TreeBuilder
 from backup_core.engine.tree_ledger import TreeLedger
 from backup_core.engine.walk_counts import WalkCounts
 from backup_core.errors import SourceError
+from backup_core.format.ids import ids_in
 from backup_core.format.tree import Node
 from backup_core.types import BlobId, TreeId
 
-_ID = 32
 _NOWHERE = Place(b"", b"", False, 0, Patterns())
 
 
@@ -243,9 +243,11 @@ class SourceWalk:
         if self._is_stored is None or visit.place.patterns.selects_files:
             return False
         record = self._ledger.standing(visit.old_tree, kept)
+        if record is None:
+            return False
         below = [entry for entry in kept if entry.descend]
-        # Databases in use are recorded with other facts than their own, and mount points have trees of their own.
-        if record is None or len(below) != len(record.subtrees) or any(e.name.endswith(COMPANY) for e in listing):
+        # Mount points have trees of their own, and databases in use are recorded with other facts than theirs.
+        if len(below) != len(record.subtrees) or any(found.name.endswith(COMPANY) for found in listing):
             return False
         place, counts = visit.place, self.counts
         counts.directories += 1
@@ -348,7 +350,7 @@ class SourceWalk:
         if outcome.found is not None:
             entry = entry._replace(status=outcome.found)
             node = self._make_node(entry) or node
-        content = tuple([BlobId(outcome.ids[at : at + _ID]) for at in range(0, len(outcome.ids), _ID)])
+        content = ids_in(outcome.ids)
         if node is not entry.old:
             node.size, node.content = outcome.size, content
         elif (node.size, node.content) != (outcome.size, content):

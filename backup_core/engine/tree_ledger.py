@@ -25,19 +25,19 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from backup_core.engine.selection import Kept
-from backup_core.engine.source import HAVE_LINKS, TYPES, group_name, user_name
+from backup_core.engine.source import HAVE_LINKS, TYPES, Found, group_name, user_name
 from backup_core.errors import AuthenticationFailed, RepositoryError
 from backup_core.format.cipher import Sealer
+from backup_core.format.ids import ID_BYTES, ids_in
 from backup_core.format.tree import Node, go_mode
 from backup_core.repository.cache import Cache, write_private
-from backup_core.types import BlobId, IndexId, TreeId
+from backup_core.types import IndexId, TreeId
 
 MOST = 200_000
 """Directories that are remembered: some 90 MB of memory. Those beyond are decoded each time."""
 _FORMAT = "davault tree ledger 1"
 _ROW = struct.Struct("<32s32sQQQI")
 """Tree, facts, files, bytes, others, number of subtrees; their ids follow."""
-_ID = 32
 _STEADY = 2
 """Version of ``marshal`` in which equal values have equal bytes; later ones tell apart who else refers to a value."""
 
@@ -72,66 +72,55 @@ def _mode(st_mode: int) -> _Mode:
     return _Mode(kind, go_mode(st_mode), int(kind == "file"), int(kind in HAVE_LINKS))
 
 
-@lru_cache(maxsize=4096)
-def _owner(user: str, group: str) -> bytes:
-    return f"{user}\0{group}".encode("utf-8", "surrogatepass")
-
-
-@lru_cache(maxsize=16)
-def _kind(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
+def _packed(*facts: bytes | str | int) -> bytes:
+    return dumps(facts, _STEADY)
 
 
 def facts_of_node(node: Node) -> bytes:
     """What a tree says of an entry, as far as it is compared."""
-    owner = _owner(node.user, node.group)
-    return dumps(
-        (
-            node.name,
-            _kind(node.type),
-            node.mode,
-            node.mtime_ns,
-            node.ctime_ns,
-            node.uid,
-            node.gid,
-            owner,
-            node.inode,
-            node.device_id,
-            node.size,
-            node.links,
-            _kind(node.error),
-        ),
-        _STEADY,
+    return _packed(
+        node.name,
+        node.type,
+        node.mode,
+        node.mtime_ns,
+        node.ctime_ns,
+        node.uid,
+        node.gid,
+        node.user,
+        node.group,
+        node.inode,
+        node.device_id,
+        node.size,
+        node.links,
+        node.error,
     )
 
 
 def facts_of_entries(kept: Sequence[Kept]) -> bytes:
     """Hash of the same of entries as they are now."""
-    facts = []
-    for (name, status), _, _, _ in kept:
-        kind, mode, sized, linked = _mode(status.st_mode)
-        uid, gid = status.st_uid, status.st_gid
-        facts.append(
-            dumps(
-                (
-                    name,
-                    _kind(kind),
-                    mode,
-                    status.st_mtime_ns,
-                    status.st_ctime_ns,
-                    uid,
-                    gid,
-                    _owner(user_name(uid), group_name(gid)),
-                    status.st_ino,
-                    status.st_dev,
-                    status.st_size * sized,
-                    status.st_nlink * linked,
-                    b"",
-                ),
-                _STEADY,
-            )
-        )
-    return hash_of(facts)
+    return hash_of([_facts_of(entry.found) for entry in kept])
+
+
+def _facts_of(found: Found) -> bytes:
+    name, status = found
+    kind, mode, sized, linked = _mode(status.st_mode)
+    uid, gid = status.st_uid, status.st_gid
+    return _packed(
+        name,
+        kind,
+        mode,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        uid,
+        gid,
+        user_name(uid),
+        group_name(gid),
+        status.st_ino,
+        status.st_dev,
+        status.st_size * sized,
+        status.st_nlink * linked,
+        "",
+    )
 
 
 def hash_of(facts: Iterable[bytes]) -> bytes:
@@ -209,6 +198,7 @@ def _records(rows: bytes) -> Iterator[tuple[TreeId, TreeRecord]]:
     while at < len(rows):
         tree, facts, files, size, others, count = _ROW.unpack_from(rows, at)
         at += _ROW.size
-        subtrees = tuple([TreeId(BlobId(rows[here : here + _ID])) for here in range(at, at + count * _ID, _ID)])
-        at += count * _ID
+        end = at + count * ID_BYTES
+        subtrees = tuple(map(TreeId, ids_in(rows[at:end])))
+        at = end
         yield TreeId(tree), TreeRecord(facts, files, size, others, subtrees)

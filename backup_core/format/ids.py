@@ -21,6 +21,11 @@ def blob_id(data: Buffer) -> BlobId:
     return BlobId(_sha256(data).digest())
 
 
+def ids_in(data: bytes) -> tuple[BlobId, ...]:
+    """The raw ids that follow one another in ``data``."""
+    return tuple([BlobId(data[at : at + ID_BYTES]) for at in range(0, len(data), ID_BYTES)])
+
+
 def to_hex(raw: bytes) -> str:
     """How an id is written in names and JSON."""
     return raw.hex()
