@@ -64,7 +64,8 @@ def _catalogue(home: Path | None) -> Path | None:
 
 
 def _usage(seen: GlancedFigures, config_name: str | None) -> StorageUsage:
-    packs = {part.repository_id: seen.settings.get(STORED_SIZE + part.repository_id) for part in seen.totals}
+    repositories = {part.repository_id for part in seen.totals}
+    packs = {repository: seen.settings.get(STORED_SIZE + repository) for repository in repositories}
     return storage_usage(seen.totals, packs, config_name)
 
 

@@ -30,7 +30,8 @@ class StorageManager:
         them in proportion to what their listed backups added.
         """
         everything = self._service.catalogue.manifests.totals()
-        packs = {part.repository_id: self._service.known.stored_size(part.repository_id) for part in everything}
+        repositories = {part.repository_id for part in everything}
+        packs = {repository: self._service.known.stored_size(repository) for repository in repositories}
         return storage_usage(everything, packs, config_name)
 
     def get_storage_trend(self, config_name: str | None = None) -> list[dict[str, Any]]:
