@@ -106,12 +106,12 @@ class _Run:
 
     def carry_out(self) -> BackupSummary:
         """The real backup."""
-        promises = self._repository.backend.promises
         pool = WorkerPool(
             self._options.start_method,
             workers=self._options.workers or default_worker_count(),
-            uploads=self._repository.options.upload_threads or promises.parallel_requests,
+            uploads=self._repository.options.upload_threads or self._repository.backend.promises.parallel_requests,
             pack_size=self._repository.pack_size,
+            directory=self._repository.cache.place_for_packs(),
         )
         try:
             # Before the lock, whose renewal is a thread: a process with threads is not forked.

@@ -1,32 +1,39 @@
-"""Turn chunks into packs: hash, deduplicate, compress, seal straight into a shared buffer. Runs in the workers."""
+"""Turn chunks into packs: hash, deduplicate, compress, seal, and put by slices into a slot. Runs in the workers."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from backup_core.engine.messages import GrantSlot, PackReady, pack_entries
+from backup_core.engine.pack_slots import PackSlots
 from backup_core.engine.seen import SeenTable
+from backup_core.format.chunker import MAX
 from backup_core.format.cipher import Sealer
 from backup_core.format.compression import Compressor
 from backup_core.format.ids import blob_id
 from backup_core.format.pack import PackBuilder
+from backup_core.repository.buffers import fresh_buffer
 from backup_core.repository.index import IndexView
 from backup_core.types import BlobId, BlobType
 
+_WINDOW = MAX + (1 << 20)
+"""Bytes in which blobs and headers are sealed before they go to the slot: the longest blob fits. A pack whose header
+grows longer is closed before it is full."""
+
 
 class PackPort(Protocol):
-    """Where buffers for packs come from and finished packs go to."""
+    """Where slots for packs come from and finished packs go to."""
 
     def ask(self) -> None:
-        """Say that a buffer will be needed soon."""
+        """Say that a slot will be needed soon."""
         ...
 
-    def take(self) -> tuple[GrantSlot, memoryview]:
-        """A buffer and how it was granted; waits until there is one."""
+    def take(self) -> GrantSlot:
+        """A slot; waits until there is one."""
         ...
 
     def give(self, pack: PackReady) -> None:
-        """Hand over a finished pack together with its buffer."""
+        """Hand over a finished pack together with its slot."""
         ...
 
 
@@ -36,6 +43,7 @@ class BlobPacker:
     def __init__(
         self,
         port: PackPort,
+        slots: PackSlots,
         *,
         index: IndexView,
         seen: SeenTable,
@@ -43,15 +51,18 @@ class BlobPacker:
         sealer: Sealer,
         pack_size: int,
     ) -> None:
-        """``pack_size``: bytes at which a pack is closed; the port's buffers have room for one more blob."""
+        """``pack_size``: bytes at which a pack is closed; the slots have room for one more blob."""
         self._port = port
+        self._slots = slots
         self._index = index
         self._seen = seen
         self._compressor = compressor
         self._sealer = sealer
         self._pack_size = pack_size
+        self._window = fresh_buffer(_WINDOW)
         self._builder: PackBuilder | None = None
         self._grant = GrantSlot(-1)
+        self._written = 0
 
     def store(self, data: memoryview) -> BlobId:
         """The id of ``data``, which is in the repository when all packs are stored."""
@@ -82,6 +93,10 @@ class BlobPacker:
         if self._builder is not None and not self._builder.room_for(length):
             self.flush()
         if self._builder is None:
-            self._grant, buffer = self._port.take()
-            self._builder = PackBuilder(buffer, self._sealer)
+            self._grant, self._written = self._port.take(), 0
+            self._builder = PackBuilder(self._window, self._sealer, spill=self._spill, capacity=self._slots.slot_size)
         return self._builder
+
+    def _spill(self, data: memoryview) -> None:
+        self._slots.write(self._grant.slot, self._written, data)
+        self._written += len(data)

@@ -1,9 +1,9 @@
 """What the main process and its workers say to each other.
 
-Only ids, paths and numbers travel; file content stays in the worker, packs in shared memory. All messages can be
-pickled. Main sends at most ``TASKS_AHEAD`` tasks of at most ``MAX_TASK_TEXT`` bytes of paths ahead of the answers,
-which always fits into the socket's buffer: so main never waits for a worker while sending, and both cannot wait for
-each other.
+Only ids, paths and numbers travel; file content stays in the worker, packs in a file that both have open. All messages
+can be pickled. Main sends at most ``TASKS_AHEAD`` tasks of at most ``MAX_TASK_TEXT`` bytes of paths ahead of the
+answers, which always fits into the socket's buffer: so main never waits for a worker while sending, and both cannot
+wait for each other.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class StoreRange(NamedTuple):
 
 
 class GrantSlot(NamedTuple):
-    """The pack buffer of this number is the worker's until it says ``PackReady``."""
+    """The slot of this number is the worker's until it says ``PackReady``."""
 
     slot: int
     first_bytes: bytes = b""
@@ -184,7 +184,7 @@ class RangeStored(NamedTuple):
 
 
 class WantSlot(NamedTuple):
-    """Another pack buffer will be needed soon."""
+    """Another slot will be needed soon."""
 
 
 class PackReady(NamedTuple):

@@ -39,6 +39,7 @@ from backup_core.engine.worker_pool import Worker, WorkerPool
 from backup_core.format.cipher import OVERHEAD
 from backup_core.format.pack import FinishedPack
 from backup_core.progress import CancelToken
+from backup_core.storage.file_slices import FileSlices
 
 Done: TypeAlias = Callable[[FileOutcome], None]
 """Called once for each file, in the main thread."""
@@ -54,8 +55,8 @@ _POLL = 0.2
 class PackSink(Protocol):
     """Takes finished packs; the uploader does."""
 
-    def put_pack(self, pack: FinishedPack, buffer: memoryview, release: Callable[[], None]) -> None:
-        """Store the pack at the start of ``buffer``; call ``release``, from any thread, when the buffer is free.
+    def put_pack(self, pack: FinishedPack, content: FileSlices, release: Callable[[], None]) -> None:
+        """Store a pack; call ``release``, from any thread, when ``content`` will not be read any more.
 
         Raises the first error of an earlier upload, if there was one.
         """
@@ -263,7 +264,7 @@ class Pipeline:
         counts.data_stored += sum(blob.length for blob in blobs)
         counts.data_added += sum(blob.uncompressed_length or blob.length - OVERHEAD for blob in blobs)
         pack = FinishedPack(ready.pack, ready.size, blobs)
-        self._sink.put_pack(pack, self._pool.slot(ready.slot), partial(self._pool.release, ready.slot))
+        self._sink.put_pack(pack, self._pool.lend(ready.slot, ready.size), partial(self._pool.release, ready.slot))
 
 
 def _bytes_of(answer: Answer) -> int:

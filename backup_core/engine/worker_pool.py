@@ -1,4 +1,4 @@
-"""The workers of one run, the shared memory between them and main, and who may use which pack buffer."""
+"""The workers of one run, what they share with main, and who may use which slot for a pack."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from backup_core.engine.messages import FromWorker, GrantSlot, Settings, ToWorker, WantSlot, WorkerFailed
+from backup_core.engine.pack_slots import PackSlots
 from backup_core.engine.seen import SeenTable
-from backup_core.engine.shared_memory import SlotMemory
 from backup_core.engine.worker_process import StartMethod, WorkerHandle, can_fork_safely, can_spawn, start_worker
 from backup_core.errors import BackupExecutionError
 from backup_core.format.chunker import MAX
+from backup_core.storage.file_slices import FileSlices
 from backup_core.types import BlobId
 
 StartChoice: TypeAlias = Literal["auto", "thread", "fork", "spawn"]
 
 _ROOM_FOR_HEADERS = 1 << 20
-"""Bytes. A pack whose header grows longer is closed before it is full."""
+"""Bytes. A pack whose header grows longer is closed before the last blob that would fit."""
 
-_UNDER_WAY = 32 << 20
-"""Bytes of packs that need not wait in the memory of a worker while they are uploaded; one pack at least. What a slow
-server leaves over waits in the workers' own buffers, so that the line is never idle."""
+_UNDER_WAY = 128 << 20
+"""Bytes of packs that are uploaded, or wait for that, while workers fill others; one pack at least."""
 
 _MOST_WORKERS = 8
 """Unless more are asked for: main cannot feed many more, and each takes some 60 MB."""
@@ -90,8 +91,11 @@ class Worker:
 class WorkerPool:
     """Starts workers when asked to, up to a limit, all in the same way."""
 
-    def __init__(self, choice: StartChoice, *, workers: int, uploads: int, pack_size: int) -> None:
-        """``uploads``: how many packs may be under way to the server at once; ``pack_size`` in bytes."""
+    def __init__(
+        self, choice: StartChoice, *, workers: int, uploads: int, pack_size: int, directory: Path | None = None
+    ) -> None:
+        """``uploads``: how many packs may be under way to the server at once; ``pack_size`` in bytes;
+        ``directory``: on the disk where packs may lie until they are uploaded, None for memory."""
         self.limit = workers
         self.workers: list[Worker] = []
         self._choice = choice
@@ -99,9 +103,9 @@ class WorkerPool:
         self._forked: list[WorkerHandle] = []
         # One being filled by each worker, and some under way: more would only hide a slow network in memory.
         under_way = max(1, min(uploads, _UNDER_WAY // pack_size))
-        self._slots = SlotMemory(workers + under_way, pack_size + MAX + _ROOM_FOR_HEADERS)
+        self._slots = PackSlots(workers + under_way, pack_size + MAX + _ROOM_FOR_HEADERS, directory=directory)
         self._seen = SeenTable()
-        # The last freed buffer is used first: memory that was never touched is never taken.
+        # The last freed slot is used first: what was never touched takes no room.
         self._free = list(range(self._slots.count - 1, -1, -1))
         self.place_packs: Callable[[], bytes] = bytes
         """Asked for each pack that is begun: what its id may begin with."""
@@ -161,12 +165,13 @@ class WorkerPool:
         """Let no worker store this blob."""
         self._seen.claim(blob)
 
-    def slot(self, number: int) -> memoryview:
-        """The buffer of this number."""
-        return self._slots.slot(number)
+    def lend(self, slot: int, size: int) -> FileSlices:
+        """The pack of ``size`` bytes in this slot, to be read until ``release``."""
+        return self._slots.lend(slot, size)
 
     def release(self, slot: int) -> None:
-        """Say that a buffer is free again. May be called from any thread, also after ``close``."""
+        """Say that a lent slot is free again. May be called from any thread, also after ``close``."""
+        self._slots.take_back()
         self._released.append(slot)
         # Under a lock: the number of a closed descriptor may stand for somebody else's file the next moment.
         with self._closing:
@@ -175,7 +180,7 @@ class WorkerPool:
                     os.write(self._wake_write, b"\0")
 
     def close(self, *, kill: bool) -> None:
-        """End all workers. Buffers that are still being uploaded stay valid. May be called again."""
+        """End all workers. Packs that are still being uploaded stay readable. May be called again."""
         with self._closing:
             if self._closed:
                 return

@@ -20,12 +20,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol, TypeAlias
 
+from backup_core.engine.pack_slots import PackSlots
 from backup_core.engine.seen import SeenTable
 from backup_core.engine.shared_memory import CAN_BE_PASSED, SlotMemory
-from backup_core.engine.workers import run_worker
+from backup_core.engine.workers import Slots, run_worker
 from backup_core.progress import CancelToken
 
 StartMethod: TypeAlias = Literal["thread", "fork", "spawn"]
+
+_WRITES_PACKS, _WRITES_FILES = "packs", "files"
+"""What a spawned worker is told to be."""
 
 _PATIENCE = 5.0
 """Seconds an ending worker is waited for."""
@@ -50,7 +54,7 @@ class WorkerHandle(Protocol):
         ...
 
 
-def start_worker(method: StartMethod, slots: SlotMemory, seen: SeenTable) -> WorkerHandle:
+def start_worker(method: StartMethod, slots: Slots, seen: SeenTable) -> WorkerHandle:
     """Start one worker. Raises ``OSError`` when the system refuses another process."""
     if method == "fork":
         return _ForkedWorker(slots, seen)
@@ -76,7 +80,7 @@ def can_fork_safely() -> bool:
 
 
 class _ThreadWorker:
-    def __init__(self, slots: SlotMemory, seen: SeenTable) -> None:
+    def __init__(self, slots: Slots, seen: SeenTable) -> None:
         self.connection, theirs = Pipe()
         self._stop = CancelToken()
         self._thread = threading.Thread(
@@ -98,7 +102,7 @@ class _ThreadWorker:
 
 
 class _ForkedWorker:
-    def __init__(self, slots: SlotMemory, seen: SeenTable) -> None:
+    def __init__(self, slots: Slots, seen: SeenTable) -> None:
         self.connection, theirs = Pipe()
         self._reaping = threading.Lock()
         self._exit_code: int | None = None
@@ -136,12 +140,13 @@ class _ForkedWorker:
 
 
 class _SpawnedWorker:
-    def __init__(self, slots: SlotMemory, seen: SeenTable) -> None:
+    def __init__(self, slots: Slots, seen: SeenTable) -> None:
         self.connection, theirs = Pipe()
         numbers = (theirs.fileno(), slots.descriptor, slots.count, slots.slot_size, seen.descriptor)
+        role = _WRITES_PACKS if isinstance(slots, PackSlots) else _WRITES_FILES
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, *map(str, numbers)],
+                [sys.executable, "-P", "-m", __name__, role, *map(str, numbers)],
                 pass_fds=(theirs.fileno(), slots.descriptor, seen.descriptor),
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if Path(path).is_absolute())},
@@ -179,7 +184,7 @@ def _ending(exit_code: int) -> str:
     return f"ended unexpectedly with exit code {exit_code}"
 
 
-def _be_forked_worker(connection: Connection, slots: SlotMemory, seen: SeenTable) -> NoReturn:
+def _be_forked_worker(connection: Connection, slots: Slots, seen: SeenTable) -> NoReturn:
     """The life of a forked child: nothing of the parent's is run, flushed or closed properly, as it is not ours."""
     try:
         gc.freeze()  # else the collector might close, as garbage, descriptors whose numbers we use by then
@@ -188,9 +193,9 @@ def _be_forked_worker(connection: Connection, slots: SlotMemory, seen: SeenTable
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         # The parent's connections and advisory locks must end with the parent, not with us.
-        ours = connection.fileno()
-        os.closerange(3, ours)
-        os.closerange(ours + 1, os.sysconf("SC_OPEN_MAX"))
+        low, high = sorted((connection.fileno(), slots.descriptor))
+        for first, end in ((3, low), (low + 1, high), (max(3, high + 1), os.sysconf("SC_OPEN_MAX"))):
+            os.closerange(first, end)
         run_worker(connection, slots, seen, CancelToken())
     except BaseException:
         os._exit(1)
@@ -200,10 +205,12 @@ def _be_forked_worker(connection: Connection, slots: SlotMemory, seen: SeenTable
 def main(arguments: list[str]) -> None:
     """The life of a spawned worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection, slots, count, slot_size, seen = map(int, arguments)
+    role, *numbers = arguments
+    connection, slots, count, slot_size, seen = map(int, numbers)
+    kind = PackSlots if role == _WRITES_PACKS else SlotMemory
     run_worker(
         Connection(connection),
-        SlotMemory(count, slot_size, descriptor=slots),
+        kind(count, slot_size, descriptor=slots),
         SeenTable(descriptor=seen),
         CancelToken(),
     )

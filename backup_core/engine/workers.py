@@ -7,6 +7,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
+from typing import TypeAlias
 
 from backup_core.engine.blob_packer import BlobPacker
 from backup_core.engine.live.database_copy import DatabaseCopier
@@ -26,6 +27,7 @@ from backup_core.engine.messages import (
     WantSlot,
     WorkerFailed,
 )
+from backup_core.engine.pack_slots import PackSlots
 from backup_core.engine.restore_messages import WriteSettings
 from backup_core.engine.seen import SeenTable
 from backup_core.engine.shared_memory import SlotMemory
@@ -38,8 +40,11 @@ from backup_core.progress import CancelToken
 from backup_core.repository.index import IndexView
 from backup_core.types import BlobId
 
+Slots: TypeAlias = PackSlots | SlotMemory
+"""What a worker of a backup, and one of a restore, shares with the main process."""
 
-def run_worker(connection: Connection, slots: SlotMemory, seen: SeenTable, stop: CancelToken) -> None:
+
+def run_worker(connection: Connection, slots: Slots, seen: SeenTable, stop: CancelToken) -> None:
     """Work until the other end of ``connection`` is closed or ``stop`` is set.
 
     An error that cannot be gone on after is sent as ``WorkerFailed``; nothing is raised but what kills processes.
@@ -47,7 +52,7 @@ def run_worker(connection: Connection, slots: SlotMemory, seen: SeenTable, stop:
     try:
         with connection:
             try:
-                _begin(_Port(connection, slots, stop), slots, seen, stop)
+                _begin(connection, slots, seen, stop)
             except (Cancelled, EOFError, BrokenPipeError, ConnectionResetError):
                 return  # main is done with us
             except Exception as error:
@@ -56,17 +61,18 @@ def run_worker(connection: Connection, slots: SlotMemory, seen: SeenTable, stop:
         return
 
 
-def _begin(port: _Port, slots: SlotMemory, seen: SeenTable, stop: CancelToken) -> None:
+def _begin(connection: Connection, slots: Slots, seen: SeenTable, stop: CancelToken) -> None:
     """Do the work that the first message is about."""
-    match port.receive():
-        case Settings() as settings:
-            _Worker(settings, port, seen, stop).run()
-        case WriteSettings() as settings:
+    port = _Port(connection, stop)
+    match port.receive(), slots:
+        case Settings() as settings, PackSlots():
+            _Worker(settings, port, slots, seen, stop).run()
+        case WriteSettings() as settings, SlotMemory():
             from backup_core.engine.restore_hand import RestoreHand  # a backup's worker needs none of it
 
             RestoreHand(settings, port, slots).run()
-        case message:
-            raise TypeError(f"a worker was sent {type(message).__name__} before its settings")
+        case message, _:
+            raise TypeError(f"a worker was sent {type(message).__name__} before the settings for its slots")
 
 
 def _send(connection: Connection, message: FromWorker) -> None:
@@ -76,9 +82,8 @@ def _send(connection: Connection, message: FromWorker) -> None:
 class _Port:
     """The worker's end of the connection: messages in order, but slots as they are needed."""
 
-    def __init__(self, connection: Connection, slots: SlotMemory, stop: CancelToken) -> None:
+    def __init__(self, connection: Connection, stop: CancelToken) -> None:
         self._connection = connection
-        self._slots = slots
         self._stop = stop
         self._waiting: deque[ToWorker] = deque()
         self._granted: deque[GrantSlot] = deque()
@@ -102,12 +107,11 @@ class _Port:
             self._asked = True
             self.send(WantSlot())
 
-    def take(self) -> tuple[GrantSlot, memoryview]:
+    def take(self) -> GrantSlot:
         self.ask()
         while not self._granted:
             self._read()
-        grant = self._granted.popleft()
-        return grant, self._slots.slot(grant.slot)
+        return self._granted.popleft()
 
     def give(self, pack: PackReady) -> None:
         self.send(pack)
@@ -123,12 +127,13 @@ class _Port:
 
 
 class _Worker:
-    def __init__(self, settings: Settings, port: _Port, seen: SeenTable, stop: CancelToken) -> None:
+    def __init__(self, settings: Settings, port: _Port, slots: PackSlots, seen: SeenTable, stop: CancelToken) -> None:
         level = settings.compression_level
         self._port = port
         self._stop = stop
         self._packer = BlobPacker(
             port,
+            slots,
             index=IndexView.open(settings.index_handle),
             seen=seen,
             compressor=None if level is None else Compressor(level),

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -31,6 +31,8 @@ _MAX_HEADER_BOX = 16 << 20
 _MOST_SEALINGS = 4096
 """Of one header, in search of an id that begins as wished: a single wished byte is missed once in nine million packs.
 """
+_SPILL = 1 << 20
+"""Bytes of a window after which they are given away: few calls, and all still in the processor's cache."""
 _PLAIN = struct.Struct("<BI32s")
 _COMPRESSED = struct.Struct("<BII32s")
 _LENGTH = struct.Struct("<I")
@@ -64,7 +66,7 @@ def pack_size_of(blobs: Iterable[PackedBlob]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FinishedPack:
-    """A complete pack in a builder's buffer."""
+    """A complete pack, in a builder's buffer or wherever the builder put it."""
 
     id: PackId
     size: int
@@ -73,13 +75,39 @@ class FinishedPack:
 
 
 class PackBuilder:
-    """Builds one pack in a buffer of the caller's, which may be used again once the pack is stored."""
+    """Builds one pack in a buffer of the caller's, which may be used again once the pack is stored.
 
-    __slots__ = ("_blobs", "_buffer", "_entries", "_hash", "_header_size", "_sealer", "size")
+    With ``spill`` the buffer is only a window: what is sealed is given away, in order, before the window is full, so
+    that it needs room for the longest blob or header and no more.
+    """
 
-    def __init__(self, buffer: memoryview | bytearray, sealer: Sealer) -> None:
+    __slots__ = (
+        "_blobs",
+        "_buffer",
+        "_capacity",
+        "_entries",
+        "_hash",
+        "_header_size",
+        "_sealer",
+        "_spill",
+        "_spilled",
+        "size",
+    )
+
+    def __init__(
+        self,
+        buffer: memoryview | bytearray,
+        sealer: Sealer,
+        *,
+        spill: Callable[[memoryview], None] | None = None,
+        capacity: int | None = None,
+    ) -> None:
+        """``capacity``: bytes that the pack may have, when that is not the buffer's size."""
         self._buffer = memoryview(buffer)
         self._sealer = sealer
+        self._spill = spill
+        self._spilled = 0
+        self._capacity = len(self._buffer) if capacity is None else capacity
         self._blobs: list[PackedBlob] = []
         self._entries: list[bytes] = []
         self._header_size = OVERHEAD + LENGTH_FIELD
@@ -96,8 +124,9 @@ class PackBuilder:
         """Whether a payload of ``length`` bytes and the header after it still fit."""
         if len(self._blobs) >= MAX_BLOBS:
             return False
-        end = self.size + length + OVERHEAD + self._header_size + _COMPRESSED.size
-        return end <= len(self._buffer) and end <= MAX_SIZE
+        header = self._header_size + _COMPRESSED.size
+        end = self.size + length + OVERHEAD + header
+        return end <= self._capacity and end <= MAX_SIZE and max(length + OVERHEAD, header) <= len(self._buffer)
 
     def add(self, blob: BlobId, type: BlobType, payload: Buffer, uncompressed_length: int) -> PackedBlob:
         """Seal ``payload`` into the pack.
@@ -107,7 +136,7 @@ class PackBuilder:
         """
         if not self.room_for(len(payload)):
             raise ValueError(f"no room in the pack for a blob of {len(payload)} bytes")
-        length = self._sealer.seal_into(payload, self._buffer[self.size :])
+        length = self._sealer.seal_into(payload, self._space(len(payload) + OVERHEAD))
         return self._enter(blob, type, length, uncompressed_length)
 
     def add_sealed(self, blob: BlobId, type: BlobType, box: Buffer, uncompressed_length: int) -> PackedBlob:
@@ -117,8 +146,20 @@ class PackBuilder:
         """
         if not self.room_for(len(box) - OVERHEAD):
             raise ValueError(f"no room in the pack for a box of {len(box)} bytes")
-        self._buffer[self.size : self.size + len(box)] = box
+        self._space(len(box))[: len(box)] = box
         return self._enter(blob, type, len(box), uncompressed_length)
+
+    def _space(self, length: int) -> memoryview:
+        """The free part of the buffer, of at least so many bytes."""
+        if self.size - self._spilled + length > len(self._buffer):
+            self._give_away(self.size)
+        return self._buffer[self.size - self._spilled :]
+
+    def _give_away(self, end: int) -> None:
+        """Empty the window, in which the pack lies up to ``end``."""
+        if self._spill is not None and end > self._spilled:
+            self._spill(self._buffer[: end - self._spilled])
+            self._spilled = end
 
     def _enter(self, blob: BlobId, type: BlobType, length: int, uncompressed_length: int) -> PackedBlob:
         """List the box of ``length`` bytes that was just put behind the others."""
@@ -133,7 +174,9 @@ class PackBuilder:
         self._header_size += len(entry)
         self.size = start + length
         # Hashed now, while the box is still in the processor's cache.
-        self._hash.update(self._buffer[start : self.size])
+        self._hash.update(self._buffer[start - self._spilled : self.size - self._spilled])
+        if self.size - self._spilled >= _SPILL:
+            self._give_away(self.size)
         return packed
 
     def finish(self, first_bytes: bytes = b"") -> FinishedPack:
@@ -145,9 +188,9 @@ class PackBuilder:
         if not self._blobs:
             raise ValueError("a pack without blobs is not written")
         header = b"".join(self._entries)
-        end = self.size + len(header) + OVERHEAD + LENGTH_FIELD
-        self._buffer[end - LENGTH_FIELD : end] = _LENGTH.pack(len(header) + OVERHEAD)
-        tail = self._buffer[self.size : end]
+        length = len(header) + OVERHEAD + LENGTH_FIELD
+        tail = self._space(length)[:length]
+        tail[-LENGTH_FIELD:] = _LENGTH.pack(len(header) + OVERHEAD)
         for _ in range(_MOST_SEALINGS if first_bytes else 1):
             self._sealer.seal_into(header, tail)
             whole = self._hash.copy()
@@ -155,6 +198,8 @@ class PackBuilder:
             digest = whole.digest()
             if digest[0] in first_bytes:
                 break
+        end = self.size + length
+        self._give_away(end)
         return FinishedPack(PackId(digest), end, tuple(self._blobs))
 
 

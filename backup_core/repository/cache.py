@@ -83,6 +83,13 @@ class Cache:
             ) from error
         return path
 
+    def place_for_packs(self) -> Path | None:
+        """A directory for packs that are not uploaded yet; None where nothing can be written."""
+        with suppress(OSError):
+            _make_directory(self._scratch)
+            return self._scratch
+        return None
+
     def load(self, kind: FileKind, digits: str) -> bytes | None:
         """A copy that is what its name says; None when there is none (a damaged one is removed)."""
         path = self._path(kind.value, digits)

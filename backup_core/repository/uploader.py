@@ -29,6 +29,7 @@ from backup_core.repository.placement import PackPlacement
 from backup_core.repository.run_journal import RunJournal
 from backup_core.repository.sealed_files import SealedFiles
 from backup_core.storage.backend import Backend
+from backup_core.storage.file_slices import FileSlices, as_buffer
 from backup_core.types import BlobType, Buffer, IndexId, PackedBlob, PackId
 
 INDEX_SECONDS = 10 * 60.0
@@ -52,7 +53,7 @@ class UploadTotals:
 
 class _Parcel(NamedTuple):
     pack: FinishedPack
-    data: memoryview
+    data: memoryview | FileSlices
     release: Callable[[], None]
 
 
@@ -114,13 +115,15 @@ class Uploader:
     ) -> None:
         self.abort()
 
-    def put_pack(self, pack: FinishedPack, buffer: Buffer, release: Callable[[], None]) -> None:
+    def put_pack(self, pack: FinishedPack, content: Buffer | FileSlices, release: Callable[[], None]) -> None:
         """Hand over a pack; waits while too many are under way.
 
-        ``buffer`` belongs to the uploader until ``release`` is called, which happens exactly once, from any thread,
-        also when this raises: the first error of any upload, or ``Cancelled``.
+        ``content``, a buffer that may be longer than the pack, belongs to the uploader until ``release`` is called,
+        which happens exactly once, from any thread, also when this raises: the first error of any upload, or
+        ``Cancelled``.
         """
-        parcel = _Parcel(pack, memoryview(buffer)[: pack.size], release)
+        data = content if isinstance(content, FileSlices) else memoryview(content)[: pack.size]
+        parcel = _Parcel(pack, data, release)
         try:
             self._start_worker()
             with self._lock:
@@ -212,9 +215,9 @@ class Uploader:
         self._backend.put(pack_name(pack.id), parcel.data)
         if pack.blobs[0].type is BlobType.TREE:
             # The next run compares with these trees: without a copy it would have to fetch them.
-            self._cache.store(FileKind.PACK, to_hex(pack.id), parcel.data)
+            self._cache.store(FileKind.PACK, to_hex(pack.id), as_buffer(parcel.data))
         if self._keep is not None:
-            self._keep(pack.id, parcel.data)
+            self._keep(pack.id, as_buffer(parcel.data))
         self._journal.add_pack(pack.id, pack.blobs)
         self._index.add_pack(pack.id, pack.blobs)
         self.placement.note(pack.id)

@@ -31,7 +31,6 @@ from backup_core.types import Buffer
 TEMPORARY_MARK = "-tmp-"
 """Part of the name of every file that is still being written (restic uses the same)."""
 
-_WRITE_AT_ONCE = 1024
 """Buffers given to one ``writev``: the limit every Linux has (IOV_MAX)."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -188,13 +187,10 @@ def _write_whole(path: Path, views: Sequence[memoryview], mode: int) -> None:
 
 
 def _write_all(descriptor: int, views: Sequence[memoryview]) -> None:
-    left = [view for view in views if len(view)]
-    while left:
-        written = os.writev(descriptor, left[:_WRITE_AT_ONCE])
-        while left and written >= len(left[0]):
-            written -= len(left.pop(0))
-        if written:
-            left[0] = left[0][written:]
+    for view in views:
+        left = view
+        while len(left):
+            left = left[os.write(descriptor, left) :]
 
 
 def _read_at(descriptor: int, offset: int, length: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backup_core.storage.file_slices import FileSlices
 from backup_core.types import Buffer
 
 
@@ -33,8 +34,10 @@ def parent_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def as_views(data: Buffer | Sequence[Buffer]) -> tuple[list[memoryview], int]:
-    """The buffers as flat byte views, nothing copied, and their total length in bytes."""
+def as_views(data: Buffer | Sequence[Buffer]) -> tuple[Sequence[memoryview], int]:
+    """The buffers as flat byte views, nothing copied or read, and their total length in bytes."""
+    if isinstance(data, FileSlices):
+        return data, data.size
     parts = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
     views = [memoryview(part).cast("B") for part in parts]
     return views, sum(len(view) for view in views)

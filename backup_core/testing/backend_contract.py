@@ -10,12 +10,15 @@ A test module makes a subclass of ``BackendContract`` with a ``backend`` fixture
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from backup_core.errors import NotFound, ShortRead
 from backup_core.storage.backend import Backend, ObjectInfo
+from backup_core.storage.file_slices import FileSlices
 
 NAME = "data/3f/3f0a5c"
 CONTENT = bytes(range(256)) * 40
@@ -39,6 +42,14 @@ class BackendContract:
     def test_several_buffers_become_one_object(self, backend: Backend) -> None:
         backend.put(NAME, [b"one", bytearray(b"two"), memoryview(b"-three-")[1:6], b""])
         assert backend.get(NAME) == b"onetwothree"
+
+    def test_part_of_a_file_becomes_an_object(self, backend: Backend, tmp_path: Path) -> None:
+        content = random.Random(3).randbytes(600_000)
+        (tmp_path / "file").write_bytes(b"before" + content + b"after")
+        with (tmp_path / "file").open("rb") as file:
+            backend.put("data/ab/part", FileSlices(file.fileno(), 6, len(content)))
+        assert backend.get("data/ab/part") == content
+        assert backend.stat("data/ab/part").size == len(content)
 
     def test_a_large_object_survives(self, backend: Backend) -> None:
         content = (CONTENT * (self.largest // len(CONTENT) + 1))[: self.largest]

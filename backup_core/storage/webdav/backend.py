@@ -136,6 +136,7 @@ class WebDAVBackend:
             name=name,
             segments=segments,
             views=views,
+            size=size,
             stored_size=lambda: self._stored_size(name),
         ).run()
         self._directories.learn(segments[:-1], (), complete=False)

@@ -133,12 +133,13 @@ class WebDAVClient:
         self,
         segments: Segments,
         views: Sequence[memoryview],
+        size: int,
         *,
         name: str,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a whole object; ``headers`` are sent besides the usual ones."""
-        body = UploadBody(views, on_slice=self._watch_upload, slice_size=self._slice_size)
+        """Send a whole object of ``size`` bytes; ``headers`` are sent besides the usual ones."""
+        body = UploadBody(views, size, on_slice=self._watch_upload, slice_size=self._slice_size)
         if body.size and isinstance(self._auth, PasswordAuth) and self._auth.needs_priming:
             # Let the server ask for the login now, not after the whole body was sent.
             self.propfind(self.place.segments, "0", name="")

@@ -96,7 +96,9 @@ class TrialFolder:
 
     def put(self, name: str, content: bytes, *, headers: dict[str, str] | None = None) -> Reply:
         """Store an object."""
-        return self._told(self._client.put(self.path(name), [memoryview(content)], name=name, headers=headers), name)
+        return self._told(
+            self._client.put(self.path(name), [memoryview(content)], len(content), name=name, headers=headers), name
+        )
 
     def get(self, name: str, *, wanted: str = "") -> tuple[int, bytes]:
         """Status and content of an object, or of the range that ``wanted`` names."""

@@ -27,16 +27,17 @@ class UploadBody:
     def __init__(
         self,
         views: Sequence[memoryview],
+        size: int,
         *,
         on_slice: Callable[[], Callable[[int], None]],
         slice_size: Callable[[], int] = lambda: SLICE,
     ) -> None:
-        """``on_slice`` is called at the start of every pass; what it returns is told the size of each slice before it
-        is sent. ``slice_size`` says how many bytes the next one should have."""
+        """``size``: bytes of all ``views``. ``on_slice`` is called at the start of every pass; what it returns is told
+        the size of each slice before it is sent. ``slice_size`` says how many bytes the next one should have."""
         self._views = views
         self._slice_size = slice_size
         self._on_slice = on_slice
-        self.size = sum(len(view) for view in views)
+        self.size = size
 
     def __iter__(self) -> Iterator[bytes]:
         tell = self._on_slice()

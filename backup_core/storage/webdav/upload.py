@@ -34,16 +34,18 @@ class Upload:
         name: str,
         segments: Segments,
         views: Sequence[memoryview],
+        size: int,
         stored_size: Callable[[], int | None],
     ) -> None:
-        """``stored_size`` asks the server for the object's size, None when it is not there or has none."""
+        """``size``: bytes of all ``views``; ``stored_size`` asks the server for the object's size, None when it is not
+        there or has none."""
         self._client = client
         self._directories = directories
         self._retrier = retrier
         self._name = name
         self._segments = segments
         self._views = views
-        self._size = sum(len(view) for view in views)
+        self._size = size
         self._stored_size = stored_size
         self._is_unclear = False
         self._cut = 0
@@ -69,7 +71,7 @@ class Upload:
     def _send(self) -> Reply:
         """Send the object, making its folder when that is what the server misses."""
         folder = self._segments[:-1]
-        reply = self._client.put(self._segments, self._views, name=self._name)
+        reply = self._client.put(self._segments, self._views, self._size, name=self._name)
         for rounds in range(MOST_ROUNDS_FOR_FOLDER):
             known = self._directories.exists(folder)
             if not (means_missing(reply) or (reply.status == 500 and not known)):
@@ -80,7 +82,7 @@ class Upload:
                 self._directories.forget(folder)
             # From the third round on the folder was made or found, and still the server does not see it.
             self._directories.make(folder, slash=rounds < 2)
-            reply = self._client.put(self._segments, self._views, name=self._name)
+            reply = self._client.put(self._segments, self._views, self._size, name=self._name)
         return reply
 
     def _refused(self, reply: Reply) -> StorageError:

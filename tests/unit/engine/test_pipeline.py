@@ -26,7 +26,7 @@ from backup_core.format.compression import Decompressor
 from backup_core.format.pack import FinishedPack, read_header
 from backup_core.progress import CancelToken
 from backup_core.repository.index import IndexHandle
-from backup_core.types import Buffer
+from backup_core.storage.file_slices import FileSlices
 
 KEY = MasterKey.generate(random.Random(1).randbytes)
 SEED = 99
@@ -41,8 +41,9 @@ class Warehouse:
         self.stored = 0
         self.packs = 0
 
-    def put_pack(self, pack: FinishedPack, buffer: Buffer, release: Callable[[], None]) -> None:
-        data = bytes(memoryview(buffer)[: pack.size])
+    def put_pack(self, pack: FinishedPack, content: FileSlices, release: Callable[[], None]) -> None:
+        data = b"".join(content)
+        assert len(data) == pack.size
         assert hashlib.sha256(data).digest() == pack.id
         sealer, decompressor = Sealer(KEY), Decompressor()
         assert tuple(read_header(data, pack.size, sealer)) == pack.blobs
@@ -312,7 +313,7 @@ def test_a_cancelled_run_stops_even_while_workers_wait_for_buffers(tmp_path: Pat
     try:
 
         class Stuck:
-            def put_pack(self, pack: FinishedPack, buffer: Buffer, release: Callable[[], None]) -> None:
+            def put_pack(self, pack: FinishedPack, content: FileSlices, release: Callable[[], None]) -> None:
                 cancel.cancel("enough")  # and the buffer never comes back
 
         settings = Settings(IndexHandle(), KEY.to_json(), SEED, 3, MIB)

@@ -56,6 +56,41 @@ def test_a_pack_reads_back(sealer: Sealer) -> None:
         assert (blob.id, blob.type, blob.uncompressed_length) == (blob_id(payload), kind, uncompressed)
 
 
+def test_a_pack_goes_through_a_window_that_holds_only_its_longest_blob(
+    sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "_SPILL", 500)
+    parts: list[bytes] = []
+    builder = PackBuilder(bytearray(1032), sealer, spill=lambda part: parts.append(bytes(part)), capacity=5000)
+    payloads = [bytes([n]) * size for n, size in enumerate([1, 400, 1000, 30, 300, 999, 7])]
+    assert not builder.room_for(1001)  # longer than the window
+    boxes = Sealer.seal(sealer, payloads[4])
+    for number, payload in enumerate(payloads):
+        if number == 4:
+            builder.add_sealed(blob_id(payload), BlobType.DATA, boxes, 0)
+        else:
+            builder.add(blob_id(payload), BlobType.DATA, payload, 0)
+    assert not builder.room_for(2000)  # beyond the capacity
+    finished = builder.finish()
+    content = b"".join(parts)
+    assert len(parts) > 3
+    assert (finished.id, finished.size) == (sha256(content), len(content))
+    assert read_header(content, len(content), sealer) == list(finished.blobs)
+    assert [sealer.open(content[b.offset : b.offset + b.length]) for b in finished.blobs] == payloads
+
+
+def test_a_header_never_outgrows_the_window(sealer: Sealer) -> None:
+    parts: list[bytes] = []
+    builder = PackBuilder(bytearray(500), sealer, spill=lambda part: parts.append(bytes(part)), capacity=100_000)
+    while builder.room_for(1):
+        builder.add(blob_id(b"%d" % builder.count), BlobType.DATA, b"%d" % (builder.count % 10), 0)
+    finished = builder.finish(b"\x07\x08")
+    content = b"".join(parts)
+    assert finished.id == sha256(content)
+    assert finished.id[0] in b"\x07\x08"
+    assert read_header(content, len(content), sealer) == list(finished.blobs)
+
+
 def test_the_header_is_laid_out_as_the_format_says(sealer: Sealer, content: bytes) -> None:
     (length,) = struct.unpack("<I", content[-4:])
     assert length == header_box_length(content[-4:]) == OVERHEAD + 2 * 37 + 2 * 41

@@ -56,15 +56,15 @@ def test_a_failed_write_leaves_nothing(backend: LocalBackend, root: Path, monkey
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "writev", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(QuotaExceeded, match="no room"):
         backend.put("index/a", b"x")
     assert list((root / "index").iterdir()) == []
 
 
 def test_short_writes_are_continued(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.writev
-    monkeypatch.setattr(os, "writev", lambda fd, views: real(fd, [views[0][:3]]))
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
     backend.put("index/a", [b"12345", b"", b"6789"])
     assert backend.get("index/a") == b"123456789"
 
