@@ -85,7 +85,10 @@ class IndexView:
 
     def pack_size(self, pack: PackId) -> int | None:
         """Bytes the pack's file must have; None when the pack is in no index."""
-        return pack_size_of(blobs) if (blobs := self.pack_blobs(pack)) else None
+        listings = [size for segment in self._segments for size in segment.pack_sizes(pack)]
+        if not listings:
+            return None
+        return listings[0] if len(listings) == 1 else pack_size_of(self.pack_blobs(pack))
 
     def pack_blobs(self, pack: PackId) -> list[PackedBlob]:
         """What the pack holds according to the index, in file order; empty when it is in no index."""

@@ -159,6 +159,10 @@ class Segment:
             number = self._word(self._layout.pack_order + 4 * rank)
             yield self.pack_id(number), self._pack_size(number)
 
+    def pack_sizes(self, pack: PackId) -> list[int]:
+        """What its listings say of a pack's size in bytes: several when it is listed in parts, or twice."""
+        return [self._pack_size(number) for number in self._numbers(pack)]
+
     def pack_table(self) -> tuple[bytes, bytes]:
         """The raw pack ids and pack sizes, by pack number."""
         layout = self._layout

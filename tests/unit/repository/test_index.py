@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from backup_core.errors import RepositoryError
+from backup_core.format.pack import pack_size_of
 from backup_core.repository.index import Index, IndexView
 from backup_core.repository.index_builder import SegmentBuilder, merge_segments
 from backup_core.repository.index_loader import choose_merge
@@ -53,6 +54,20 @@ def test_packs_of_this_run_are_found_before_and_after_they_are_listed(index: Ind
     assert answers(index) == before
     assert before[0] == BlobLocation(pack(1), BlobType.DATA, 100, 100, 0)
     assert index.index_ids == {"aa" * 32}
+
+
+def test_the_size_of_a_pack_is_known_without_its_blobs_unless_it_is_listed_in_parts(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = listing(1, 10, 11, 12)
+    parts = [(pack(2), listing(2, 20, 21, 22)[1][:2]), (pack(2), listing(2, 20, 21, 22)[1][2:])]
+    index.commit(IndexId("aa" * 32), [whole, parts[0]])
+    index.commit(IndexId("bb" * 32), [parts[1]])
+    assert index.pack_size(pack(2)) == pack_size_of(listing(2, 20, 21, 22)[1])
+    assert index.pack_size(pack(3)) is None
+    monkeypatch.delattr(Index, "pack_blobs")
+    monkeypatch.delattr(IndexView, "pack_blobs")
+    assert index.pack_size(pack(1)) == pack_size_of(whole[1])
 
 
 def test_memory_is_given_back_when_packs_are_listed(index: Index) -> None:
