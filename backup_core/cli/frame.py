@@ -65,6 +65,9 @@ class Invocation:
     @cached_property
     def application(self) -> Application:
         """The library, opened on the home; closed when the command ends."""
+        from backup_core.config.plugins import pass_over_plugins
+
+        pass_over_plugins()
         from backup_core.services.application import open_application
 
         return self._resources.enter_context(open_application(self.settings.home))

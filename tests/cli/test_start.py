@@ -37,3 +37,17 @@ def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp
     loaded = set(done.stderr.splitlines())
     assert "backup_core.cli.app" in loaded
     assert loaded & {*HEAVY, *more} == set()
+
+
+def test_no_command_searches_all_installed_packages_for_plugins(tmp_path: Path) -> None:
+    open_application(tmp_path / "home").close()
+    script = (
+        "import sys, importlib.metadata as metadata; metadata.entry_points = None; "
+        "from backup_core.cli import main; code = main(sys.argv[1:]); "
+        "assert 'backup_core.config.models' in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "config", "list"], capture_output=True, text=True, check=False,
+        env={"DAVAULT_HOME": str(tmp_path / "home"), "PATH": "/usr/bin"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
