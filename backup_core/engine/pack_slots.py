@@ -41,7 +41,11 @@ class PackSlots:
         at = number * self.slot_size + offset
         with self._lock:  # or a worker thread left behind might write to a file that got this descriptor's number
             while len(data):
-                written = os.pwrite(self.descriptor, data, at)
+                try:
+                    written = os.pwrite(self.descriptor, data, at)
+                except OSError as error:
+                    told = f"packs cannot be kept until they are uploaded ({error.strerror}): look at the cache's disk"
+                    raise OSError(error.errno, told) from error
                 at, data = at + written, data[written:]
 
     def lend(self, number: int, size: int) -> FileSlices:
