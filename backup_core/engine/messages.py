@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from backup_core.engine.restore_messages import BlobsWritten, WriteBlobs, WriteSettings
+from backup_core.engine.verify_messages import ExaminePack, ExamineSettings, PackExamined
 from backup_core.repository.index import IndexHandle
 from backup_core.types import BlobId, BlobType, PackedBlob, PackId
 
@@ -114,7 +115,9 @@ class FlushPacks(NamedTuple):
 
 
 Task: TypeAlias = StoreFiles | StoreDatabase | PlanCuts | StoreRange
-ToWorker: TypeAlias = Settings | Task | GrantSlot | FlushPacks | WriteSettings | WriteBlobs
+ToWorker: TypeAlias = (
+    Settings | Task | GrantSlot | FlushPacks | WriteSettings | WriteBlobs | ExamineSettings | ExaminePack
+)
 
 
 class FileOutcome(NamedTuple):
@@ -210,7 +213,7 @@ class WorkerFailed(NamedTuple):
 
 
 Answer: TypeAlias = FilesStored | CutsPlanned | RangeStored
-FromWorker: TypeAlias = Answer | WantSlot | PackReady | Flushed | WorkerFailed | BlobsWritten
+FromWorker: TypeAlias = Answer | WantSlot | PackReady | Flushed | WorkerFailed | BlobsWritten | PackExamined
 
 _ENTRY = struct.Struct("=32sII")
 

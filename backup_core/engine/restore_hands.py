@@ -15,11 +15,10 @@ from typing import Literal, Self
 from backup_core.engine.restore_hand import as_plain
 from backup_core.engine.restore_messages import BlobsWritten, SealedBlob, WriteBlobs, WriteSettings
 from backup_core.engine.restore_plan import RestorePlan
-from backup_core.engine.seen import SeenTable
-from backup_core.engine.shared_memory import SlotMemory
 from backup_core.engine.target import ROOT
+from backup_core.engine.team import Team
 from backup_core.engine.worker_pool import Worker, default_worker_count
-from backup_core.engine.worker_process import StartMethod, WorkerHandle, can_fork_safely, can_spawn, start_worker
+from backup_core.engine.worker_process import can_fork_safely, can_spawn
 from backup_core.format.cipher import MasterKey
 from backup_core.types import PackId
 
@@ -71,40 +70,28 @@ class Hands:
 
     def __init__(self, count: int | None = None, choice: Literal["auto", "fork", "spawn"] = "auto") -> None:
         """``count``: one for each processor, unless told. ``choice``: how they start, and that they do in any case."""
-        self._count = count or default_worker_count()
+        self._team = Team(count or default_worker_count(), SLOT)
         self._choice = choice
-        self._memory: tuple[SlotMemory, SeenTable] | None = None
-        self._waiting: list[WorkerHandle] = []
-        self._workers: list[Worker] = []
         self._free: queue.SimpleQueue[Hand] = queue.SimpleQueue()
         self.started = 0
         """How many have been put to work."""
 
     def fork_early(self) -> None:
         """Fork them if that is safe, because there are no other threads yet; they cost next to nothing until used."""
-        if self._choice == "fork" or (self._choice == "auto" and self._count > 1 and can_fork_safely()):
-            self._begin("fork")
+        if self._choice == "fork" or (self._choice == "auto" and self._team.count > 1 and can_fork_safely()):
+            self._team.begin("fork")
 
     def start(self, plan: RestorePlan, key: MasterKey, target: int) -> bool:
         """Put them to work for a plan; False when there are none and it is not worth starting them."""
-        worthwhile = self._choice == "auto" and self._count > 1 and can_spawn() and _is_long(plan)
-        if not self._waiting and (self._choice == "spawn" or worthwhile):
-            self._begin("spawn")
-        if self._memory is None:
-            return False
-        for number, handle in enumerate(self._waiting):
-            worker = Worker(handle)
-            self._workers.append(worker)
-            worker.send(WriteSettings(key.to_json(), plan.delete))
-            send_handle(handle.connection, target, 0)
-            self._free.put(Hand(worker, number, self._memory[0].slot(number)))
-        self._waiting = []
-        self.started = len(self._workers)
-        return True
-
-    def _begin(self, method: StartMethod) -> None:
-        self._memory = slots, seen = SlotMemory(self._count, SLOT), SeenTable()
-        self._waiting = [start_worker(method, slots, seen) for _ in range(self._count)]
+        worthwhile = self._choice == "auto" and self._team.count > 1 and can_spawn() and _is_long(plan)
+        if not self._team.begun and (self._choice == "spawn" or worthwhile):
+            self._team.begin("spawn")
+        for member in self._team.enlist():
+            member.worker.send(WriteSettings(key.to_json(), plan.delete))
+            send_handle(member.handle.connection, target, 0)
+            self._free.put(Hand(member.worker, member.number, member.slot))
+            self.started += 1
+        return self.started > 0
 
     @contextmanager
     def one(self) -> Iterator[Hand]:
@@ -123,15 +110,7 @@ class Hands:
 
     def close(self, *, kill: bool = False) -> None:
         """End all. May be called again."""
-        for handle in self._waiting:
-            handle.close()
-        for worker in self._workers:
-            worker.close(kill=kill)
-        self._waiting, self._workers = [], []
-        if self._memory is not None:
-            for memory in self._memory:
-                memory.close()
-            self._memory = None
+        self._team.close(kill=kill)
 
 
 def _is_long(plan: RestorePlan) -> bool:

@@ -21,6 +21,7 @@ from typing import Literal
 from backup_core.clock import Clock
 from backup_core.engine.subset import Subset
 from backup_core.engine.verify_metadata import COMMON, check_content, check_presence
+from backup_core.engine.verify_packs import read_packs
 from backup_core.engine.verify_restore import Rehearsal
 from backup_core.engine.verify_survey import BadPack, Survey
 from backup_core.errors import ConfigError
@@ -28,7 +29,6 @@ from backup_core.format.ids import from_hex
 from backup_core.format.snapshot import Snapshot
 from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.repository.check import PackReport
-from backup_core.repository.parallel import each
 from backup_core.repository.repository import Repository
 from backup_core.results import CheckSummary, Problem
 from backup_core.types import PackId, SnapshotId
@@ -125,12 +125,9 @@ class _Validation:
         chosen = sorted(sizes) if subset is None else subset.choose(sizes, turn=turn)
         self._progress.phase("check", files_total=len(chosen), bytes_total=sum(sizes[pack] for pack in chosen))
         self._note(check_content(self._repository, self._snapshots, cancel=self._cancel))
-        threads = self._repository.backend.promises.parallel_requests
-        for pack, report in each(self._repository.check_pack_data, chosen, threads=threads, cancel=self._cancel):
-            if not isinstance(report, PackReport):
-                raise report
+        for report in read_packs(self._repository, sizes, chosen, cancel=self._cancel):
             self._take(report)
-            self._progress.advance(files=1, bytes_=sizes[pack], stored=report.size)
+            self._progress.advance(files=1, bytes_=sizes[report.pack], stored=report.size)
 
     def _take(self, report: PackReport) -> None:
         self._read[report.pack] = report.size

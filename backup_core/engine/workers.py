@@ -32,6 +32,7 @@ from backup_core.engine.restore_messages import WriteSettings
 from backup_core.engine.seen import SeenTable
 from backup_core.engine.shared_memory import SlotMemory
 from backup_core.engine.source_content import ContentReader
+from backup_core.engine.verify_messages import ExamineSettings
 from backup_core.errors import Cancelled
 from backup_core.format.chunker import Chunker
 from backup_core.format.cipher import MasterKey, Sealer
@@ -41,7 +42,7 @@ from backup_core.repository.index import IndexView
 from backup_core.types import BlobId
 
 Slots: TypeAlias = PackSlots | SlotMemory
-"""What a worker of a backup, and one of a restore, shares with the main process."""
+"""What a worker of a backup, and one of a restore or validation, shares with the main process."""
 
 
 def run_worker(connection: Connection, slots: Slots, seen: SeenTable, stop: CancelToken) -> None:
@@ -71,6 +72,10 @@ def _begin(connection: Connection, slots: Slots, seen: SeenTable, stop: CancelTo
             from backup_core.engine.restore_hand import RestoreHand  # a backup's worker needs none of it
 
             RestoreHand(settings, port, slots).run()
+        case ExamineSettings() as settings, SlotMemory():
+            from backup_core.engine.verify_hand import VerifyHand
+
+            VerifyHand(settings, port, slots).run()
         case message, _:
             raise TypeError(f"a worker was sent {type(message).__name__} before the settings for its slots")
 

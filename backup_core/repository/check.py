@@ -6,7 +6,7 @@ is returned as problems; only not being able to look is an error.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backup_core.errors import Corrupt, NotFound, ShortRead
@@ -16,6 +16,7 @@ from backup_core.format.layout import PACK_DIRECTORIES, FileKind, is_id, pack_di
 from backup_core.format.pack import read_header
 from backup_core.progress import CancelToken
 from backup_core.repository.blob_reader import BlobOpener
+from backup_core.repository.index import IndexView
 from backup_core.repository.parallel import each
 from backup_core.results import Problem, Severity
 from backup_core.storage.backend import Backend, Listing
@@ -83,7 +84,7 @@ def pack_directories(backend: Backend) -> Sequence[str]:
 
 
 def read_and_examine(
-    backend: Backend, pack: PackId, listed: Sequence[PackedBlob], examiner: PackExaminer
+    backend: Backend, index: IndexView, pack: PackId, examine: Callable[[PackId, bytes], PackReport]
 ) -> PackReport:
     """Fetch a whole pack and examine it. Raises ``StorageError`` when the server does not answer."""
     try:
@@ -91,19 +92,21 @@ def read_and_examine(
     except (NotFound, ShortRead) as error:
         missing = isinstance(error, NotFound)
         problem = _problem(MISSING_PACK, pack, "is missing on the server" if missing else f"cannot be read: {error}")
-        return PackReport(pack, 0, 0, frozenset(blob.id for blob in listed), (problem,))
-    return examiner.examine(pack, data, listed)
+        return PackReport(pack, 0, 0, frozenset(blob.id for blob in index.pack_blobs(pack)), (problem,))
+    return examine(pack, data)
 
 
 class PackExaminer:
     """Examines whole packs. Keeps contexts, so each thread or process has its own."""
 
-    def __init__(self, sealer: Sealer) -> None:
+    def __init__(self, sealer: Sealer, index: IndexView) -> None:
         self._sealer = sealer
+        self._index = index
         self._opener = BlobOpener(sealer)
 
-    def examine(self, pack: PackId, data: Buffer, listed: Sequence[PackedBlob]) -> PackReport:
-        """Check the name, the header against ``listed`` (what the index says), and every blob of a pack."""
+    def examine(self, pack: PackId, data: Buffer) -> PackReport:
+        """Check the name, the header against the index, and every blob of a pack."""
+        listed = self._index.pack_blobs(pack)
         problems: list[Problem] = []
         if sha256(data) != pack:
             problems.append(_problem(DAMAGED_PACK, pack, "does not have the content it was named after"))

@@ -380,7 +380,7 @@ class Repository:
 
     def check_pack_data(self, pack: PackId) -> PackReport:
         """Read a whole pack and verify its name, its header against the index, and every blob in it."""
-        return read_and_examine(self.backend, pack, self.index.pack_blobs(pack), PackExaminer(self.sealer()))
+        return read_and_examine(self.backend, self.index, pack, PackExaminer(self.sealer(), self.index).examine)
 
     def unreferenced_packs(self, *, cancel: CancelToken | None = None) -> dict[PackId, int]:
         """Packs on the server that no index lists -> their bytes. They do no harm; pruning removes them."""
