@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart serve stop test torture fuzz lint format constraints bench bench-growth bench-micro browser screenshots clean fleet
+.PHONY: help venv quickstart serve stop test suite torture fuzz lint format constraints bench bench-growth bench-micro browser screenshots clean fleet
 
 # The first interpreter that is new enough; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -34,10 +34,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.installed
-	@echo "installing what the tests and checks need into $(VENV)"
+# Holds all that .installed asks for: one run of pip makes both, which spares a new machine the other.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing Davault and what the tests and checks need into $(VENV)"
 	@$(PIP) --constraint constraints.txt --editable '.[dev,postgresql]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-browser: pyproject.toml constraints.txt $(VENV)/.installed-dev
 	@command -v chromium google-chrome >/dev/null || { echo "Chromium is missing: apt-get install chromium fonts-noto-cjk" >&2; exit 1; }
@@ -73,7 +74,10 @@ format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@tools/test-programs
 	@touch $@
 
-test: lint .cache/test-programs ## all checks and all tests
+test: lint suite ## all checks and all tests
+
+# Apart from lint, so that make --jobs runs the two side by side.
+suite: $(VENV)/.installed-dev .cache/test-programs
 	$(BIN)/pytest -n $(JOBS) --dist=worksteal
 
 browser: $(VENV)/.installed-browser ## every flow from its run form in Chromium (minutes; needs the chromium package)
