@@ -8,24 +8,21 @@ from typing import Any
 from sqlmodel import Field
 
 from backup_core.catalogue.columns import Bytes, Document, Moment, PrintableText
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.models import Table
 
 
-class AccountRow(Row, table=True):
-    """An account on a server, which several clients and machines may use."""
+class AccountTable(Table, table=True):
+    """``AccountRow`` as a table."""
 
     __tablename__ = "account"
 
     key: str = Field(primary_key=True)
-    """A digest of server and user name."""
     shown: str = Field(default="", sa_type=PrintableText)
-    """The same for people."""
     blocked_until: float = 0.0
-    """Seconds since 1970: until then the provider refuses requests."""
 
 
-class RequestBatchRow(Row, table=True):
-    """Requests that somebody reserved of an account's window."""
+class RequestBatchTable(Table, table=True):
+    """``RequestBatchRow`` as a table."""
 
     __tablename__ = "request_batch"
 
@@ -33,29 +30,25 @@ class RequestBatchRow(Row, table=True):
     account: str = Field(index=True)
     count: int
     until: float
-    """Seconds since 1970; from then on they do not count any more."""
 
 
-class TrafficRow(Row, table=True):
-    """What an account sent and received in one calendar month of UTC."""
+class TrafficTable(Table, table=True):
+    """``TrafficRow`` as a table."""
 
     __tablename__ = "traffic"
 
     account: str = Field(primary_key=True)
     month: str = Field(primary_key=True)
-    """YYYY-MM"""
     bytes_up: int = Field(default=0, sa_type=Bytes)
     bytes_down: int = Field(default=0, sa_type=Bytes)
 
 
-class ProbeRow(Row, table=True):
-    """The newest measurement of a client's server."""
+class ProbeTable(Table, table=True):
+    """``ProbeRow`` as a table."""
 
     __tablename__ = "probe"
 
     client: str = Field(primary_key=True)
     url: str
-    """The address that was measured; the client may have been given another since."""
     measured_at: datetime = Field(sa_type=Moment)
     record: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
-    """``storage.probe_report.ProbeReport.record()``."""

@@ -1,4 +1,4 @@
-"""Every table of the catalogue: importing this makes ``models.Row.metadata`` complete, for comparing and migrating."""
+"""Every table of the catalogue: importing this completes ``models.Table.metadata``, for comparing and migrating."""
 
 from backup_core.catalogue import (
     account_models,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
+
+from backup_core.catalogue.row import Printable, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnownBackup:
-    """One snapshot of a known repository; its fields are those of the table ``models.ManifestRow``."""
+class KnownBackup(Row):
+    """One snapshot of a known repository: the mirror of those on the servers, from which it is rebuilt."""
+
+    TABLE: ClassVar = "manifest"
+    KEY: ClassVar = ("snapshot_id",)
 
     snapshot_id: str
     repository_id: str
-    backup_id: str
-    configuration: str
+    backup_id: Printable
+    configuration: Printable
     """"" when another program made the snapshot."""
     backup_type: str
     created_at: datetime
@@ -26,8 +32,8 @@ class KnownBackup:
     """Plaintext bytes of blobs that were new."""
     stored_size: int = 0
     """Stored bytes that were new."""
-    parent: str = ""
-    hostname: str = ""
+    parent: Printable = ""
+    hostname: Printable = ""
     paths: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     """Those that people gave, without the ones by which this program knows its snapshots."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.database import Database
 from backup_core.catalogue.history import History
 from backup_core.catalogue.manifests import Manifests
 from backup_core.catalogue.setups import Setups
+from backup_core.catalogue.statements import Store
 
 if TYPE_CHECKING:
     from backup_core.catalogue.accounts import Accounts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Catalogue:
     """An open catalogue. Safe between threads and processes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
         self.setups = Setups(database)
         self.history = History(database)

@@ -1,15 +1,12 @@
-"""Opening the catalogue: SQLite by default, any SQLAlchemy URL otherwise; one way to read and one to write.
+"""Any catalogue by way of SQLAlchemy: those on PostgreSQL, and making and migrating one anywhere.
 
-SQLite runs in WAL mode, so that readers never wait; writers begin with ``BEGIN IMMEDIATE`` and wait for each other up
-to ``BUSY_SECONDS`` instead of failing (a transaction that begins by reading and then writes would fail at once when
-another process wrote meanwhile, whatever the timeout: https://www.sqlite.org/lang_transaction.html).
+One in a file is opened by ``sqlite_file`` once it is made and up to date, and by the same rules as there.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlmodel import Session
 
 from backup_core.catalogue.migrations import HEAD, upgrade
+from backup_core.catalogue.row import POSTGRESQL, SQLITE
+from backup_core.catalogue.sqlite_file import BUSY_SECONDS, ON_CONNECT, broken, explained, make_private
+from backup_core.catalogue.statements import Statements
 from backup_core.errors import CatalogueError
 
-BUSY_SECONDS = 30
 _MIGRATION_LOCK = 0x64617661756C74
 """Any fixed number: PostgreSQL's advisory lock that keeps two migrations apart."""
 _OLDER_REVISIONS: tuple[str, ...] = ("initial",)
@@ -30,49 +28,55 @@ _OLDER_REVISIONS: tuple[str, ...] = ("initial",)
 
 
 class Database:
-    """An open catalogue. Safe between threads and processes."""
+    """See ``statements.Store``."""
 
     def __init__(self, engine: Engine, *, location: str) -> None:
-        self._engine = engine
+        self.engine = engine
         self._writing = engine.execution_options(davault_writes=True)
         self.location = location
-        """Where it is, for people; without a password."""
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """A session that sees one state of the database. Nothing done in it is kept."""
-        with self._told(), Session(self._engine, expire_on_commit=False) as session:
-            yield session
+    def reading(self) -> Iterator[Statements]:
+        """Statements that see one state of the database. Nothing done by them is kept."""
+        with self._told(), self.engine.connect() as connection:
+            yield _statements(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A session that is committed at the end, or wholly undone when an error leaves the block."""
-        with self._told(), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield session
+    def writing(self) -> Iterator[Statements]:
+        """Statements that are kept at the end, or wholly undone when an error leaves the block."""
+        with self._told(), self._writing.begin() as connection:
+            yield _statements(connection)
 
     @property
     def shared(self) -> bool:
         """Whether it lies on a server, where other machines may use it too."""
-        return self._engine.dialect.name != "sqlite"
+        return self.engine.dialect.name != "sqlite"
 
     def integrity(self) -> list[str]:
-        """What the database itself finds wrong with its file; empty when nothing (or when it cannot tell)."""
+        """What SQLite finds wrong with its file; empty when nothing, or when it is another database."""
         if self.shared:
             return []
-        with self._told(), self._engine.connect() as connection:
-            lines = connection.exec_driver_sql("PRAGMA quick_check(10)").scalars().all()
-        return [line for line in lines if line != "ok"]
+        with self.reading() as statements:
+            return broken(statements)
 
     def close(self) -> None:
         """Give back all connections."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            raise _explained(error, self.location) from error
+            raise explained(_reason(error), self.location) from error
+
+
+def _statements(connection: Connection) -> Statements:
+    def run(sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        result = connection.execute(text(sql), parameters)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    return Statements(run, SQLITE if connection.dialect.name == "sqlite" else POSTGRESQL)
 
 
 def open_database(place: str | Path) -> Database:
@@ -90,7 +94,7 @@ def open_database(place: str | Path) -> Database:
         _bring_up_to_date(engine, location)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise _explained(error, location) from error
+        raise explained(_reason(error), location) from error
     except BaseException:
         engine.dispose()
         raise
@@ -111,15 +115,16 @@ def _url(place: str | Path) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    _make_private_file(url.database)
+    if url.database not in (None, "", ":memory:"):
+        make_private(Path(str(url.database)))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
         # With isolation_level None the driver leaves BEGIN to us (see _begin).
         connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        for statement in ON_CONNECT:
+            connection.execute(statement)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -127,22 +132,6 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-def _make_private_file(database: str | None) -> None:
-    if database in (None, "", ":memory:"):
-        return
-    path = Path(str(database))
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here, because SQLite would make it readable by everybody.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-    except OSError as error:
-        raise CatalogueError(
-            f"the catalogue {path} cannot be written ({error.strerror}); make it writable, or name another one"
-        ) from error
 
 
 def _bring_up_to_date(engine: Engine, location: str) -> None:
@@ -187,17 +176,5 @@ def _revision(connection: Connection, location: str) -> str | None:
     return None if found is None else str(found)
 
 
-def _explained(error: SQLAlchemyError, location: str) -> CatalogueError:
-    reason = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
-    lowered = reason.lower()
-    if "not a database" in lowered or "malformed" in lowered or "disk i/o" in lowered:
-        advice = "it is damaged. Move the file away and run again: the list of backups is rebuilt from the server"
-    elif "readonly" in lowered or "unable to open" in lowered:
-        advice = "it cannot be written. Make the file and its directory writable"
-    elif "locked" in lowered:
-        advice = f"another program has held it for more than {BUSY_SECONDS} seconds"
-    elif "full" in lowered:
-        advice = "the disk is full"
-    else:
-        advice = "the database refused"
-    return CatalogueError(f"the catalogue {location}: {advice} ({reason.strip()})")
+def _reason(error: SQLAlchemyError) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)

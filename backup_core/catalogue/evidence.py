@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import col, select
-
 from backup_core.catalogue.backups import KnownBackup
-from backup_core.catalogue.database import Database
-from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
+from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
+from backup_core.catalogue.statements import Store
 
 
 class Evidence:
     """Snapshots that were there once."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def note(
         self, backups: Sequence[KnownBackup], fate: Fate, *, at: datetime, hostname: str, reason: str = ""
@@ -29,13 +27,13 @@ class Evidence:
         """Record what becomes of these backups; those of which something was recorded already are left as they are,
         except that a person's word (``FORGOTTEN``, ``ACCEPTED``) replaces ``VANISHED``. Returns those recorded now."""
         noted = []
-        with self._database.writing() as session:
+        with self._store.writing() as statements:
             for backup in backups:
-                known = session.get(GoneSnapshotRow, backup.snapshot_id)
+                known = statements.get(GoneSnapshotRow, backup.snapshot_id)
                 if known is not None and (fate is Fate.VANISHED or known.fate != Fate.VANISHED):
                     continue
                 noted.append(backup)
-                session.merge(
+                statements.put(
                     GoneSnapshotRow(
                         snapshot_id=backup.snapshot_id,
                         repository_id=backup.repository_id,
@@ -52,41 +50,37 @@ class Evidence:
 
     def accept(self, snapshot_ids: Sequence[str], *, at: datetime, hostname: str) -> None:
         """A person says that it is right that these vanished."""
-        with self._database.writing() as session:
+        accepted = {"fate": Fate.ACCEPTED.value, "at": at, "hostname": hostname}
+        with self._store.writing() as statements:
             for snapshot_id in snapshot_ids:
-                row = session.get(GoneSnapshotRow, snapshot_id)
-                if row is not None and row.fate == Fate.VANISHED:
-                    row.fate, row.at, row.hostname = Fate.ACCEPTED.value, at, hostname
+                vanished = {"snapshot_id": snapshot_id, "fate": Fate.VANISHED.value}
+                statements.change(GoneSnapshotRow, vanished, accepted)
 
     def restore(self, rows: Sequence[GoneSnapshotRow]) -> int:
         """Take over what another catalogue recorded; the number of those that were not known here."""
         added = 0
-        with self._database.writing() as session:
+        with self._store.writing() as statements:
             for row in rows:
-                known = session.get(GoneSnapshotRow, row.snapshot_id)
+                known = statements.get(GoneSnapshotRow, row.snapshot_id)
                 if known is None or (known.fate == Fate.VANISHED and row.fate != Fate.VANISHED):
-                    session.merge(row)
+                    statements.put(row)
                     added += known is None
         return added
 
     def back(self, snapshot_ids: Sequence[str]) -> None:
         """These are on the server (a removal that failed, or a copy that was put back): nothing is gone."""
-        with self._database.writing() as session:
+        with self._store.writing() as statements:
             for snapshot_id in snapshot_ids:
-                row = session.get(GoneSnapshotRow, snapshot_id)
-                if row is not None:
-                    session.delete(row)
+                statements.remove(GoneSnapshotRow, {"snapshot_id": snapshot_id})
 
     def gone(
         self, *, repository_id: str | None = None, configuration: str | None = None, fate: Fate | None = None
     ) -> list[GoneSnapshotRow]:
         """What is recorded, newest backup first."""
-        query = select(GoneSnapshotRow).order_by(col(GoneSnapshotRow.created_at).desc())
-        if repository_id is not None:
-            query = query.where(GoneSnapshotRow.repository_id == repository_id)
-        if configuration is not None:
-            query = query.where(GoneSnapshotRow.configuration == configuration)
-        if fate is not None:
-            query = query.where(GoneSnapshotRow.fate == fate.value)
-        with self._database.reading() as session:
-            return list(session.exec(query))
+        where = {
+            "repository_id": repository_id,
+            "configuration": configuration,
+            "fate": None if fate is None else fate.value,
+        }
+        with self._store.reading() as statements:
+            return statements.find(GoneSnapshotRow, where, order=("-created_at",))

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlmodel import Field
 
 from backup_core.catalogue.columns import Moment, PrintableText
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.models import Table
 
 
-class Fate(StrEnum):
-    """Why a snapshot that existed is not there any more."""
-
-    FORGOTTEN = "forgotten"
-    """Somebody removed it through this program, which recorded that first."""
-    VANISHED = "vanished"
-    """It was gone one day, and nobody recorded removing it."""
-    ACCEPTED = "accepted"
-    """It had vanished, and a person said that this is right."""
-
-
-class GoneSnapshotRow(Row, table=True):
-    """A snapshot that was on a server once."""
+class GoneSnapshotTable(Table, table=True):
+    """``GoneSnapshotRow`` as a table."""
 
     __tablename__ = "gone_snapshot"
 
@@ -33,10 +21,6 @@ class GoneSnapshotRow(Row, table=True):
     configuration: str = Field(sa_type=PrintableText, index=True)
     created_at: datetime = Field(sa_type=Moment)
     fate: str = Field(index=True)
-    """A value of ``Fate``."""
     at: datetime = Field(sa_type=Moment)
-    """When it was removed, or when somebody noticed."""
     hostname: str = ""
-    """The machine that removed it or noticed."""
     reason: str = Field(default="", sa_type=PrintableText)
-    """Why it was removed, for people; "" when nobody said."""

@@ -5,55 +5,48 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import col, select
-
-from backup_core.catalogue.database import Database
-from backup_core.catalogue.disaster_models import PlanEventRow, PlanRow
+from backup_core.catalogue.disaster_rows import PlanEventRow, PlanRow
+from backup_core.catalogue.statements import Store
 
 
 class Plans:
     """Disaster-recovery plans and what became of them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def save(self, plan_id: str, name: str, record: dict[str, Any], now: datetime) -> None:
         """Add or replace a plan."""
-        with self._database.writing() as session:
-            known = session.get(PlanRow, plan_id)
-            session.merge(
-                PlanRow(plan_id=plan_id, name=name, record=record, created_at=known.created_at if known else now)
-            )
+        with self._store.writing() as statements:
+            known = statements.get(PlanRow, plan_id)
+            begun = known.created_at if known else now
+            statements.put(PlanRow(plan_id=plan_id, name=name, record=record, created_at=begun))
 
     def get(self, plan_id: str) -> PlanRow | None:
         """One plan."""
-        with self._database.reading() as session:
-            return session.get(PlanRow, plan_id)
+        with self._store.reading() as statements:
+            return statements.get(PlanRow, plan_id)
 
     def remove(self, plan_id: str) -> bool:
         """Forget a plan (not its tests, drills and executions); False when it was unknown."""
-        with self._database.writing() as session:
-            row = session.get(PlanRow, plan_id)
-            if row is not None:
-                session.delete(row)
-            return row is not None
+        with self._store.writing() as statements:
+            known = statements.get(PlanRow, plan_id) is not None
+            statements.remove(PlanRow, {"plan_id": plan_id})
+            return known
 
     def listed(self) -> list[PlanRow]:
         """All plans, oldest first."""
-        with self._database.reading() as session:
-            return list(session.exec(select(PlanRow).order_by(col(PlanRow.created_at), PlanRow.plan_id)))
+        with self._store.reading() as statements:
+            return statements.find(PlanRow, order=("created_at", "plan_id"))
 
     def add_event(self, row: PlanEventRow) -> None:
         """Record a test or an execution."""
-        with self._database.writing() as session:
-            session.add(row)
+        with self._store.writing() as statements:
+            statements.add(row)
 
     def last_event(self, plan_id: str, kind: str) -> PlanEventRow | None:
         """The newest test or execution of a plan."""
-        query = (
-            select(PlanEventRow)
-            .where(PlanEventRow.plan_id == plan_id, PlanEventRow.kind == kind)
-            .order_by(col(PlanEventRow.at).desc(), col(PlanEventRow.id).desc())
-        )
-        with self._database.reading() as session:
-            return session.exec(query).first()
+        where = {"plan_id": plan_id, "kind": kind}
+        with self._store.reading() as statements:
+            found = statements.find(PlanEventRow, where, order=("-at", "-id"), limit=1)
+            return found[0] if found else None

@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlmodel import Field
 
 from backup_core.catalogue.columns import Bytes, Moment, PrintableText
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.models import Table
 
 
-class StorageReadingRow(Row, table=True):
-    """What one configuration took after a run that changed its repository."""
+class StorageReadingTable(Table, table=True):
+    """``StorageReadingRow`` as a table."""
 
     __tablename__ = "storage_reading"
 
@@ -20,18 +20,13 @@ class StorageReadingRow(Row, table=True):
     configuration: str = Field(sa_type=PrintableText, index=True)
     repository_id: str = Field(index=True)
     stored_bytes: int = Field(default=0, sa_type=Bytes)
-    """Stored bytes: the configuration's share of the repository's packs. The shares of all configurations of a
-    repository, read at the same moment, add up to its packs to the byte."""
     kept_bytes: int = Field(default=0, sa_type=Bytes)
-    """Logical bytes of all its backups that were kept then."""
     newest_bytes: int = Field(default=0, sa_type=Bytes)
-    """Logical bytes of the newest of them."""
     backups: int = 0
-    """How many were kept."""
 
 
-class SpaceReadingRow(Row, table=True):
-    """What a server said of an account's room."""
+class SpaceReadingTable(Table, table=True):
+    """``SpaceReadingRow`` as a table."""
 
     __tablename__ = "space_reading"
 
@@ -39,6 +34,4 @@ class SpaceReadingRow(Row, table=True):
     at: datetime = Field(sa_type=Moment, index=True)
     client: str = Field(sa_type=PrintableText, index=True)
     used: int | None = Field(default=None, sa_type=Bytes)
-    """Stored bytes of the whole account, with what is none of ours; None when the server does not say."""
     available: int | None = Field(default=None, sa_type=Bytes)
-    """Bytes still free."""

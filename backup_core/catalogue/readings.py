@@ -4,42 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlmodel import col, select
-
 from backup_core.catalogue.backups import KnownSpace
-from backup_core.catalogue.database import Database
-from backup_core.catalogue.reading_models import SpaceReadingRow, StorageReadingRow
+from backup_core.catalogue.reading_rows import SpaceReadingRow, StorageReadingRow
+from backup_core.catalogue.statements import Store
+
+_OLDEST_FIRST = ("at", "id")
 
 
 class Readings:
     """What was measured, oldest first."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def add_storage(self, rows: Sequence[StorageReadingRow]) -> None:
         """Record what configurations take now."""
-        with self._database.writing() as session:
-            session.add_all(rows)
+        with self._store.writing() as statements:
+            for row in rows:
+                statements.add(row)
 
     def storage(self) -> list[StorageReadingRow]:
         """All readings of configurations."""
-        query = select(StorageReadingRow).order_by(col(StorageReadingRow.at), col(StorageReadingRow.id))
-        with self._database.reading() as session:
-            return list(session.exec(query))
+        with self._store.reading() as statements:
+            return statements.find(StorageReadingRow, order=_OLDEST_FIRST)
 
     def add_space(self, row: SpaceReadingRow) -> None:
         """Record how full an account is now."""
-        with self._database.writing() as session:
-            session.add(row)
+        with self._store.writing() as statements:
+            statements.add(row)
 
     def space(self, client: str | None = None) -> list[SpaceReadingRow]:
         """All readings of accounts, or those of one client."""
-        query = select(SpaceReadingRow).order_by(col(SpaceReadingRow.at), col(SpaceReadingRow.id))
-        if client is not None:
-            query = query.where(SpaceReadingRow.client == client)
-        with self._database.reading() as session:
-            return list(session.exec(query))
+        with self._store.reading() as statements:
+            return statements.find(SpaceReadingRow, {"client": client}, order=_OLDEST_FIRST)
 
     def last_spaces(self) -> list[KnownSpace]:
         """The newest reading of each account, by client."""

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, update
-from sqlmodel import Session, col, select
-
-from backup_core.catalogue.account_models import AccountRow, RequestBatchRow
-from backup_core.catalogue.database import Database
+from backup_core.catalogue.account_rows import AccountRow, RequestBatchRow
+from backup_core.catalogue.statements import Statements, Store
 from backup_core.clock import Clock
 from backup_core.storage.request_ledger import Granted, Settled, WindowUse, wait_until_free
 
@@ -27,7 +24,7 @@ class CatalogueLedger:
     Raises ``CatalogueError`` when the database cannot be written.
     """
 
-    database: Database
+    store: Store
     account: str
     clock: Clock
 
@@ -41,70 +38,64 @@ class CatalogueLedger:
 
     def reserve(self, wanted: int, *, allowed: int, until: float, settled: Sequence[Settled] = ()) -> Granted:
         """Reserve up to ``wanted`` requests; see the protocol."""
-        with self.database.writing() as session:
-            blocked_until = self._locked(session)
+        with self.store.writing() as statements:
+            blocked_until = self._locked(statements)
             now = self.time()
-            self._note(session, settled)
-            session.execute(
-                delete(RequestBatchRow)
-                .where(col(RequestBatchRow.account) == self.account)
-                .where(col(RequestBatchRow.until) <= now)
-            )
-            session.execute(
-                update(RequestBatchRow)
-                .where(col(RequestBatchRow.account) == self.account, col(RequestBatchRow.until) > until)
-                .values(until=until)
-            )
+            self._note(statements, settled)
+            mine = {"account": self.account, "now": now, "until": until}
+            statements.run("DELETE FROM request_batch WHERE account = :account AND until <= :now", mine)
+            statements.run("UPDATE request_batch SET until = :until WHERE account = :account AND until > :until", mine)
             if blocked_until > now:
                 return Granted(0, 0, blocked_until - now)
-            in_use = self._in_use(session)
+            in_use = self._in_use(statements)
             room = allowed - sum(count for _, count in in_use)
             if room <= 0:
                 return Granted(0, 0, wait_until_free(in_use, too_many=1 - room, now=now))
-            batch = RequestBatchRow(account=self.account, count=min(wanted, room), until=until)
-            session.add(batch)
-            session.flush()
-            return Granted(batch.number or 0, batch.count, 0.0)
+            count = min(wanted, room)
+            number = statements.add_numbered(RequestBatchRow(account=self.account, count=count, until=until))
+            return Granted(number, count, 0.0)
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """Note what became of batches."""
-        with self.database.writing() as session:
-            self._note(session, settled)
+        with self.store.writing() as statements:
+            self._note(statements, settled)
 
     def block(self, seconds: float) -> None:
         """Note that the provider refuses requests for so long."""
         until = self.time() + seconds
-        with self.database.writing() as session:
-            session.execute(
-                update(AccountRow)
-                .where(col(AccountRow.key) == self.account, col(AccountRow.blocked_until) < until)
-                .values(blocked_until=until)
+        with self.store.writing() as statements:
+            statements.run(
+                "UPDATE account SET blocked_until = :until WHERE key = :key AND blocked_until < :until",
+                {"key": self.account, "until": until},
             )
 
     def use(self) -> WindowUse:
         """How much of the window is in use."""
-        with self.database.reading() as session:
+        with self.store.reading() as statements:
             now = self.time()
-            account = session.get(AccountRow, self.account)
+            account = statements.get(AccountRow, self.account)
             blocked_until = account.blocked_until if account is not None else 0.0
-            in_use = [(until - now, count) for until, count in self._in_use(session) if until > now]
+            in_use = [(until - now, count) for until, count in self._in_use(statements) if until > now]
         return WindowUse(tuple(sorted(in_use)), max(blocked_until - now, 0.0))
 
-    def _locked(self, session: Session) -> float:
+    def _locked(self, statements: Statements) -> float:
         """Keep others out of this account until the end of the transaction; when the provider's block ends."""
-        query = select(AccountRow.blocked_until).where(AccountRow.key == self.account).with_for_update()
-        return session.exec(query).one_or_none() or 0.0
+        # PostgreSQL locks the row that is written, though nothing changes; SQLite lets only one write at all.
+        statements.run("UPDATE account SET blocked_until = blocked_until WHERE key = :key", {"key": self.account})
+        account = statements.get(AccountRow, self.account)
+        return account.blocked_until if account is not None else 0.0
 
-    def _note(self, session: Session, settled: Sequence[Settled]) -> None:
+    def _note(self, statements: Statements, settled: Sequence[Settled]) -> None:
         for batch in settled:
-            row = col(RequestBatchRow.number) == batch.number
+            row = {"number": batch.number}
             if batch.count:
-                session.execute(update(RequestBatchRow).where(row).values(count=batch.count, until=batch.until))
+                statements.change(RequestBatchRow, row, {"count": batch.count, "until": batch.until})
             else:
-                session.execute(delete(RequestBatchRow).where(row))
+                statements.remove(RequestBatchRow, row)
 
-    def _in_use(self, session: Session) -> list[tuple[float, int]]:
-        query = select(RequestBatchRow.until, func.sum(RequestBatchRow.count)).where(
-            RequestBatchRow.account == self.account
+    def _in_use(self, statements: Statements) -> list[tuple[float, int]]:
+        found = statements.run(
+            "SELECT until, sum(count) FROM request_batch WHERE account = :account GROUP BY until",
+            {"account": self.account},
         )
-        return [(until, int(count)) for until, count in session.exec(query.group_by(col(RequestBatchRow.until)))]
+        return [(until, int(count)) for until, count in found]

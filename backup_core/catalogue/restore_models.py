@@ -8,11 +8,11 @@ from typing import Any
 from sqlmodel import Field
 
 from backup_core.catalogue.columns import Bytes, Document, Moment, PrintableText
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.models import Table
 
 
-class RestoreSessionRow(Row, table=True):
-    """One restore, with its live progress, so that any process can watch and stop it."""
+class RestoreSessionTable(Table, table=True):
+    """``RestoreSessionRow`` as a table."""
 
     __tablename__ = "restore_session"
 
@@ -22,9 +22,7 @@ class RestoreSessionRow(Row, table=True):
     snapshot_id: str
     target: str = Field(sa_type=PrintableText)
     options: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
-    """Patterns, overwrite policy and so on."""
     plan_id: str = Field(default="", index=True)
-    """The disaster-recovery plan it belongs to."""
     status: str = "pending"
     phase: str = ""
     files_total: int = Field(default=0, sa_type=Bytes)
@@ -38,7 +36,6 @@ class RestoreSessionRow(Row, table=True):
     error: str = Field(default="", sa_type=PrintableText)
     errors: list[str] = Field(default_factory=list, sa_type=Document)
     figures: dict[str, Any] = Field(default_factory=dict, sa_type=Document)
-    """What the restore did, by the names of ``results.RestoreSummary``."""
     cancel_requested: bool = False
     hostname: str = ""
     pid: int = 0

@@ -5,79 +5,64 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete
-from sqlmodel import col, select
-
-from backup_core.catalogue.database import Database
-from backup_core.catalogue.retention_models import HoldRow, PinRow
+from backup_core.catalogue.retention_rows import HoldRow, PinRow
+from backup_core.catalogue.statements import Is, Store
 
 
 class Pins:
     """Backups that stay whatever the rules say."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def add(self, row: PinRow) -> None:
         """Remember a pin; one on the same backup is replaced."""
-        with self._database.writing() as session:
-            session.merge(row)
+        with self._store.writing() as statements:
+            statements.put(row)
 
     def remove(self, snapshot_ids: Sequence[str]) -> None:
         """Forget pins."""
-        with self._database.writing() as session:
-            session.exec(delete(PinRow).where(col(PinRow.snapshot_id).in_(snapshot_ids)))
+        with self._store.writing() as statements:
+            statements.remove(PinRow, {"snapshot_id": list(snapshot_ids)})
 
     def get(self, snapshot_id: str) -> PinRow | None:
         """The pin of one backup."""
-        with self._database.reading() as session:
-            return session.get(PinRow, snapshot_id)
+        with self._store.reading() as statements:
+            return statements.get(PinRow, snapshot_id)
 
     def listed(self, *, repository_id: str | None = None, configuration: str | None = None) -> list[PinRow]:
         """Pins, newest first."""
-        query = select(PinRow).order_by(col(PinRow.pinned_at).desc(), PinRow.snapshot_id)
-        if repository_id is not None:
-            query = query.where(PinRow.repository_id == repository_id)
-        if configuration is not None:
-            query = query.where(PinRow.configuration == configuration)
-        with self._database.reading() as session:
-            return list(session.exec(query))
+        where = {"repository_id": repository_id, "configuration": configuration}
+        with self._store.reading() as statements:
+            return statements.find(PinRow, where, order=("-pinned_at", "snapshot_id"))
 
 
 class Holds:
     """Runs that looked wrong."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def add(self, row: HoldRow) -> None:
         """Remember a hold; one of the same run is replaced."""
-        with self._database.writing() as session:
-            session.merge(row)
+        with self._store.writing() as statements:
+            statements.put(row)
 
     def release(self, snapshot_id: str, *, at: datetime, note: str) -> None:
         """Record that a person has looked."""
-        with self._database.writing() as session:
-            row = session.get(HoldRow, snapshot_id)
-            if row is not None:
-                row.released_at, row.note = at, note
+        with self._store.writing() as statements:
+            statements.change(HoldRow, {"snapshot_id": snapshot_id}, {"released_at": at, "note": note})
 
     def get(self, snapshot_id: str) -> HoldRow | None:
         """The hold of one run."""
-        with self._database.reading() as session:
-            return session.get(HoldRow, snapshot_id)
+        with self._store.reading() as statements:
+            return statements.get(HoldRow, snapshot_id)
 
     def listed(
         self, *, repository_id: str | None = None, configuration: str | None = None, released: bool | None = None
     ) -> list[HoldRow]:
         """Holds, newest first: all, or those that are (or are not) released."""
-        query = select(HoldRow).order_by(col(HoldRow.begun_at).desc(), HoldRow.snapshot_id)
-        if repository_id is not None:
-            query = query.where(HoldRow.repository_id == repository_id)
-        if configuration is not None:
-            query = query.where(HoldRow.configuration == configuration)
-        if released is not None:
-            ended = col(HoldRow.released_at)
-            query = query.where(ended.is_not(None) if released else ended.is_(None))
-        with self._database.reading() as session:
-            return list(session.exec(query))
+        ended = None if released is None else Is.GIVEN if released else Is.NULL
+        where = {"repository_id": repository_id, "configuration": configuration, "released_at": ended}
+        with self._store.reading() as statements:
+            return statements.find(HoldRow, where, order=("-begun_at", "snapshot_id"))

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import col, select
-
-from backup_core.catalogue.database import Database
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.checked import checked
+from backup_core.catalogue.row import Row, column_types
+from backup_core.catalogue.statements import Is, Store
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedTable:
     """How the rows of a table travel."""
 
-    model: type[Row]
+    kind: type[Row]
     identity: tuple[str, ...]
     """Columns that together tell whether a row is there already."""
     newest_first: str
@@ -37,18 +36,19 @@ class CarriedTable:
 class Transfer:
     """Takes rows out of a catalogue and puts them into another."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def export(self, table: CarriedTable, owners: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Rows as plain JSON values, newest first."""
-        query = select(table.model).order_by(col(getattr(table.model, table.newest_first)).desc()).limit(table.most)
+        where: dict[str, Any] = {}
         if table.owner:
-            query = query.where(col(getattr(table.model, table.owner)).in_(owners))
+            where[table.owner] = list(owners)
         if table.ended:
-            query = query.where(col(getattr(table.model, table.ended)).is_not(None))
-        with self._database.reading() as session:
-            return [_plain(table, row) for row in session.exec(query)]
+            where[table.ended] = Is.GIVEN
+        with self._store.reading() as statements:
+            rows = statements.find(table.kind, where, order=(f"-{table.newest_first}",), limit=table.most)
+        return [_plain(table, row) for row in rows]
 
     def count_new(self, table: CarriedTable, rows: Sequence[Mapping[str, Any]]) -> int:
         """How many of these are not in this catalogue."""
@@ -58,16 +58,14 @@ class Transfer:
         """Put in the rows that are not there; their number. What another version wrote is taken as far as it is known:
         missing columns get their defaults, unknown ones are passed over, and so is a row without what it must have."""
         new = self._new(table, rows)
-        with self._database.writing() as session:
-            session.add_all(new)
+        with self._store.writing() as statements:
+            for row in new:
+                statements.add(row)
         return len(new)
 
     def _new(self, table: CarriedTable, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
-        with self._database.reading() as session:
-            columns = [getattr(table.model, name) for name in table.identity]
-            rows_here = session.exec(select(*columns))
-            # One column comes as itself, several as a row of them.
-            known = {tuple(map(_key, row if len(columns) > 1 else (row,))) for row in rows_here}
+        with self._store.reading() as statements:
+            known = {tuple(map(_key, row)) for row in statements.values(table.kind, table.identity)}
         found = []
         for values in rows:
             row = _made(table, values)
@@ -81,15 +79,19 @@ class Transfer:
 
 
 def _plain(table: CarriedTable, row: Row) -> dict[str, Any]:
-    values = row.model_dump(mode="json", exclude=set(table.left_out))
+    values = {name: _json(getattr(row, name)) for name in column_types(table.kind) if name not in table.left_out}
     for name, most in table.shortened.items():
         values[name] = values[name][:most]
     return values
 
 
+def _json(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
 def _made(table: CarriedTable, values: Mapping[str, Any]) -> Row | None:
     try:
-        return table.model.model_validate({k: v for k, v in values.items() if k not in table.left_out})
+        return checked(table.kind, {k: v for k, v in values.items() if k not in table.left_out})
     except ValueError:
         return None
 

@@ -18,7 +18,7 @@ from backup_core.cli.passwords import ask_password, secret_reference
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.catalogue.evidence_models import GoneSnapshotRow
+    from backup_core.catalogue.evidence_rows import GoneSnapshotRow
     from backup_core.config.models import ClientConfig
     from backup_core.services.home_recovery.wishes import GivenKey, RecoveredEntry, RecoveryReport
 

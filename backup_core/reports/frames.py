@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import RecoveryRunRow
-from backup_core.catalogue.models import RunRow
-from backup_core.catalogue.restore_models import RestoreSessionRow
+from backup_core.catalogue.disaster_rows import RecoveryRunRow
+from backup_core.catalogue.restore_rows import RestoreSessionRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.engine.local_zone import LocalZone
 from backup_core.reports import schema
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.config.models import BackupConfig
 from backup_core.errors import (
     BackupError,

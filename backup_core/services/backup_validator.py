@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from backup_core.catalogue.models import ValidationRow
+from backup_core.catalogue.rows import ValidationRow
 from backup_core.errors import BackupError, Cancelled, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import CheckSummary, Problem, Severity

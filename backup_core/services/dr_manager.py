@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backup_core.catalogue.disaster_models import PlanEventRow
+from backup_core.catalogue.disaster_rows import PlanEventRow
 from backup_core.config.recovery_plans import RecoveryPlan, plan_in_order
 from backup_core.errors import BackupError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress

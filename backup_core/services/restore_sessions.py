@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.restore_models import RestoreSessionRow
+from backup_core.catalogue.restore_rows import RestoreSessionRow
 from backup_core.clock import Clock
 from backup_core.errors import Cancelled, CatalogueError
 from backup_core.progress import CancelToken, Progress, ProgressSink

@@ -35,7 +35,7 @@ def repository_shares(parts: Sequence[Totals], stored: int | None) -> dict[Total
 
 def note_reading(catalogue: Catalogue, repository_id: str, stored: int, now: datetime) -> None:
     """Write down what each configuration of a repository, whose packs take ``stored`` bytes, takes of it now."""
-    from backup_core.catalogue.reading_models import StorageReadingRow
+    from backup_core.catalogue.reading_rows import StorageReadingRow
 
     parts = [part for part in catalogue.manifests.totals() if part.repository_id == repository_id]
     shares = repository_shares(parts, stored)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
+from backup_core.catalogue.checked import checked
+from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
 from backup_core.clock import Clock
 from backup_core.errors import BackupError, ConfigError
 from backup_core.repository.options import default_hostname
@@ -170,7 +171,7 @@ def _forgotten(documents: Sequence[RecordDocument]) -> list[GoneSnapshotRow]:
     for document in documents:
         for values in document.areas.get(GONE, ()):
             try:
-                found.append(GoneSnapshotRow.model_validate(values))
+                found.append(checked(GoneSnapshotRow, values))
             except ValueError:
                 _LOG.debug("a record of another version says of a snapshot: %s", values)
     return found

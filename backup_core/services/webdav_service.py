@@ -221,7 +221,7 @@ class WebDAVService:
         """Keep what a client's server said of its room, for the reports; nothing when it said nothing."""
         if self._catalogue is None or (space.used is None and space.available is None):
             return
-        from backup_core.catalogue.reading_models import SpaceReadingRow
+        from backup_core.catalogue.reading_rows import SpaceReadingRow
 
         row = SpaceReadingRow(at=self._clock.now(), client=name, used=space.used, available=space.available)
         self._catalogue.readings.add_space(row)

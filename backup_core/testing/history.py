@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import RecoveryRunRow
-from backup_core.catalogue.models import RunRow, ValidationRow
-from backup_core.catalogue.reading_models import SpaceReadingRow, StorageReadingRow
+from backup_core.catalogue.disaster_rows import RecoveryRunRow
+from backup_core.catalogue.reading_rows import SpaceReadingRow, StorageReadingRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.testing.clocks import ManualClock
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -69,14 +68,12 @@ def test_a_damaged_one_is_moved_away_and_rebuilt(
 def read_only(request: pytest.FixtureRequest, catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The catalogue, which nobody may write."""
     if request.param == "by its file system":
-        honest = os.open
+        honest = os.access
 
-        def refusing(path: Any, flags: int, *rest: Any, **options: Any) -> int:
-            if str(path).startswith(str(catalogue)) and flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-            return honest(path, flags, *rest, **options)
+        def refusing(path: Any, mode: int) -> bool:
+            return not (Path(path) == catalogue and mode & os.W_OK) and honest(path, mode)
 
-        monkeypatch.setattr("backup_core.catalogue.database.os.open", refusing)
+        monkeypatch.setattr("backup_core.catalogue.sqlite_file.os.access", refusing)
         yield catalogue
         return
     if os.geteuid() == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,17 +27,32 @@ A_GLANCE = ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")
 )
 def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp_path: Path) -> None:
     open_application(tmp_path / "home").close()
+    assert loaded_by(words, {"DAVAULT_HOME": str(tmp_path / "home")}) & {*HEAVY, *more} == set()
+
+
+@pytest.mark.parametrize(
+    "words", [["backup", "{}"], ["restore", "{}", "--target", "out"], ["validate", "--config", "{}"]]
+)
+def test_everyday_work_needs_no_database_packages(davault, docs: str, tmp_path: Path, words: list[str]) -> None:
+    davault("backup", docs)
+    env = {name: os.environ[name] for name in ("DAVAULT_HOME", "REPOSITORY_KEY")}
+    loaded = loaded_by([word.format(docs) for word in words], env, tmp_path)
+    assert loaded & {*HEAVY, "sqlalchemy", "sqlmodel", "alembic"} == set()
+
+
+def loaded_by(words: list[str], env: dict[str, str], cwd: Path | None = None) -> set[str]:
+    """The modules that a command has loaded when it is done."""
     script = (
         "import sys; from backup_core.cli import main; code = main(sys.argv[1:]); "
-        "sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"
+        "sys.stderr.write('\\n'.join(['', *sys.modules])); sys.exit(code)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True,
-        env={"DAVAULT_HOME": str(tmp_path / "home"), "PATH": "/usr/bin"},
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True, cwd=cwd,
+        env={**env, "PATH": "/usr/bin"},
     )  # fmt: skip
     loaded = set(done.stderr.splitlines())
     assert "backup_core.cli.app" in loaded
-    assert loaded & {*HEAVY, *more} == set()
+    return loaded
 
 
 def test_no_command_searches_all_installed_packages_for_plugins(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ backup that was there before is restored and compared; the new one is whole or a
 ``make test``; ``DAVAULT_DEATHS=all`` sweeps them all, ``DAVAULT_DEATHS=200`` so many of each job.
 
 A point has to be cheap for that (a second of one processor). Processes are forked from one that has everything
-imported and all statements compiled, the world before is copied and not made again, nobody waits for a lock to become
+imported, the world before is copied and not made again, nobody waits for a lock to become
 visible or for a disk, and what must be there is restored in this process with the repository opened once.
 """
 
@@ -14,14 +14,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event
 
+from backup_core.catalogue.sqlite_file import SQLiteFile
+from backup_core.catalogue.statements import Statements
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.engine.restore_plan import plan_restore
 from backup_core.engine.restore_run import run_restore
@@ -91,21 +93,15 @@ class World:
 
 
 def _before_commits(call: Callable[[], object]) -> None:
-    event.listen(Engine, "commit", lambda _connection: call())
+    honest = SQLiteFile.writing
 
+    @contextmanager
+    def writing(file: SQLiteFile) -> Iterator[Statements]:
+        with honest(file) as statements:
+            yield statements
+            call()
 
-def _with_one_dialect() -> Callable[..., Engine]:
-    """What makes engines that share what each compiles of its statements: forked processes find them compiled."""
-    first: list[Engine] = []
-
-    def make(*arguments: Any, **options: Any) -> Engine:
-        engine = create_engine(*arguments, **options)
-        first.append(engine)
-        engine.dialect = engine.pool._dialect = first[0].dialect
-        engine._compiled_cache = first[0]._compiled_cache
-        return engine
-
-    return make
+    SQLiteFile.writing = writing  # type: ignore[method-assign]  # for as long as the process lives
 
 
 @pytest.fixture
@@ -114,7 +110,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     # No waiting for the disk: processes are killed here, not machines.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("backup_core.engine.restore_run.flush_to_disk", lambda descriptor: None)
-    monkeypatch.setattr("backup_core.catalogue.database.create_engine", _with_one_dialect())
     made = World(tmp_path)
     made.now.mkdir()
     write_source(made.now / "source", 0)

@@ -6,5 +6,5 @@ from alembic import context
 
 from backup_core.catalogue.all_models import models
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=models.Row.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=models.Table.metadata)
 context.run_migrations()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.evidence_models import Fate
+from backup_core.catalogue.evidence_rows import Fate
 from backup_core.catalogue.history import RUNNING
-from backup_core.catalogue.models import RunRow, ValidationRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.config.notifications import NotificationSettings
 from backup_core.config.recovery_plans import RecoveryPlan
 from backup_core.results import Outcome

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import RecoveryRunRow, RecoveryStepRow
+from backup_core.catalogue.disaster_rows import RecoveryRunRow, RecoveryStepRow
 from backup_core.clock import Clock
 from backup_core.config.recovery_plans import RecoveryPlan
 from backup_core.errors import CatalogueError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import PlanRow
+from backup_core.catalogue.disaster_rows import PlanRow
 from backup_core.clock import Clock
 from backup_core.config.recovery_plan_files import dump_plans, load_plans
 from backup_core.config.recovery_plans import RecoveryPlan

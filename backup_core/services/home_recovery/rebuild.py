@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.evidence_models import Fate
+from backup_core.catalogue.evidence_rows import Fate
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError, FormatError, NotARepository, WrongKey
 from backup_core.format.snapshot import Snapshot

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.models import BackupConfig
 from backup_core.engine.mirroring.run import mirror

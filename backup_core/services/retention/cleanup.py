@@ -27,7 +27,7 @@ from backup_core.services.vanished import record_forgotten
 from backup_core.types import SnapshotId
 
 if TYPE_CHECKING:
-    from backup_core.catalogue.retention_models import PinRow
+    from backup_core.catalogue.retention_rows import PinRow
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)

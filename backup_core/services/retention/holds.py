@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.retention_models import HoldRow
+from backup_core.catalogue.retention_rows import HoldRow
 from backup_core.errors import BackupError, CleanupHeld, ConfigError
 from backup_core.services.moments import to_local, to_local_if_any
 from backup_core.services.retention.records import Hold

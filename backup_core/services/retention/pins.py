@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from backup_core.catalogue.models import Row
-from backup_core.catalogue.retention_models import HoldRow, PinRow
+from backup_core.catalogue.checked import checked
+from backup_core.catalogue.retention_rows import HoldRow, PinRow
+from backup_core.catalogue.row import AnyRow
 from backup_core.errors import ConfigError
 from backup_core.services.moments import to_local
 from backup_core.services.records import BackupManifest
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)
-_R = TypeVar("_R", bound=Row)
 
 
 class Pins:
@@ -98,9 +98,9 @@ def noted_elsewhere(service: BackupService, opened: OpenRepository) -> tuple[lis
     return pins, holds
 
 
-def _read(model: type[_R], values: Mapping[str, object]) -> _R | None:
+def _read(kind: type[AnyRow], values: Mapping[str, object]) -> AnyRow | None:
     try:
-        return model.model_validate(values)
+        return checked(kind, values)
     except ValueError as error:
         _LOG.warning("a record of another version cannot be understood: %s", error)
         return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
+from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
 from backup_core.config.models import BackupConfig
 from backup_core.config.sizes import parse_size
 from backup_core.errors import ConfigError, RepositoryError

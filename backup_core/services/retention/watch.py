@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from backup_core.catalogue.retention_models import HoldRow
+from backup_core.catalogue.retention_rows import HoldRow
 from backup_core.engine.anomaly import WINDOW, RunFacts, Sign, judge, signs_as_values
 from backup_core.errors import CatalogueError
 from backup_core.repository.options import default_hostname

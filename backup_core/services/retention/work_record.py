@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.errors import Cancelled, CatalogueError
 from backup_core.repository.options import default_hostname
 from backup_core.results import Outcome

@@ -1,16 +1,16 @@
 """The parts of the catalogue that a record carries besides configurations.
 
-Loaded when a record is written or read: it needs every table there is.
+Loaded when a record is written or read: it needs every kind of row there is.
 """
 
 from __future__ import annotations
 
-from backup_core.catalogue.disaster_models import PlanEventRow, PlanRow, RecoveryRunRow, RecoveryStepRow
-from backup_core.catalogue.evidence_models import GoneSnapshotRow
-from backup_core.catalogue.models import RunRow, ValidationRow
-from backup_core.catalogue.reading_models import StorageReadingRow
-from backup_core.catalogue.restore_models import RestoreSessionRow
-from backup_core.catalogue.retention_models import HoldRow, PinRow
+from backup_core.catalogue.disaster_rows import PlanEventRow, PlanRow, RecoveryRunRow, RecoveryStepRow
+from backup_core.catalogue.evidence_rows import GoneSnapshotRow
+from backup_core.catalogue.reading_rows import StorageReadingRow
+from backup_core.catalogue.restore_rows import RestoreSessionRow
+from backup_core.catalogue.retention_rows import HoldRow, PinRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.catalogue.transfer import CarriedTable
 from backup_core.services.run_records.area_names import BY_CONFIGURATION, BY_REPOSITORY, GONE, HOLDS, PINS
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backup_core.catalogue.history import RUNNING
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.repository.options import default_hostname
 from backup_core.repository.processes import process_alive
 from backup_core.results import BackupSummary, Problem, Severity

@@ -135,7 +135,7 @@ def test_without_the_catalogue_this_process_is_still_counted(
     def broken(self: object) -> object:
         raise CatalogueError("the disk is full")
 
-    monkeypatch.setattr("backup_core.catalogue.database.Database.writing", broken)
+    monkeypatch.setattr("backup_core.catalogue.sqlite_file.SQLiteFile.writing", broken)
     with caplog.at_level(logging.WARNING):
         assert send(budget, 99) == 48, "the last batch is carried over"
     assert [r.getMessage() for r in caplog.records] == [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from backup_core.catalogue import open_catalogue
 from backup_core.catalogue.all_models import models
 from backup_core.catalogue.database import open_database
 from backup_core.catalogue.migrations import HEAD
+from backup_core.catalogue.rows import SettingRow
 from backup_core.errors import CatalogueError
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -23,9 +26,9 @@ NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
 def test_the_migrations_make_what_the_models_say(place: str) -> None:
     database = open_database(place)
-    with database.reading() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
-        assert compare_metadata(context, models.Row.metadata) == []
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, models.Table.metadata) == []
         assert context.get_current_revision() == HEAD
     database.close()
 
@@ -116,14 +119,11 @@ def test_passwords_of_a_url_are_not_told() -> None:
 
 def test_what_fails_in_a_block_is_undone(place: str) -> None:
     database = open_database(place)
-    from backup_core.catalogue.models import SettingRow
-
-    with pytest.raises(ZeroDivisionError), database.writing() as session:
-        session.add(SettingRow(key="a", value=1))
-        session.flush()
+    with pytest.raises(ZeroDivisionError), database.writing() as statements:
+        statements.add(SettingRow(key="a", value=1))
         _ = 1 / 0
-    with database.reading() as session:
-        assert session.get(SettingRow, "a") is None
+    with database.reading() as statements:
+        assert statements.get(SettingRow, "a") is None
     database.close()
 
 
@@ -149,3 +149,22 @@ def test_processes_share_it_from_the_very_first_moment(place: str) -> None:
     catalogue = open_catalogue(place)
     assert all(catalogue.setups.setting(f"p{n} {i}") == i for n in range(3) for i in range(30))
     catalogue.close()
+
+
+def test_a_second_opening_takes_away_no_locks(tmp_path: Path) -> None:
+    place = tmp_path / "catalogue.db"
+
+    def elsewhere(act: str) -> str:
+        script = (
+            f"from backup_core.catalogue import open_catalogue; c = open_catalogue({str(place)!r}); {act}; c.close()"
+        )
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    first = open_catalogue(place)
+    first.setups.set("a", 1)
+    open_catalogue(place).close()
+    # A process that comes and goes removes the log of writes as soon as it thinks itself alone.
+    elsewhere("c.setups.set('a', 2)")
+    first.setups.set("b", 3)
+    assert elsewhere("print(c.setups.setting('b'))") == "3\n"
+    first.close()

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from backup_core.catalogue import open_catalogue
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.evidence_models import Fate, GoneSnapshotRow
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.catalogue.transfer import CarriedTable
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)

@@ -15,7 +15,8 @@ from backup_core.catalogue import open_catalogue
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.glance import glance_at
-from backup_core.catalogue.models import ManifestRow, ValidationRow
+from backup_core.catalogue.models import ManifestTable
+from backup_core.catalogue.rows import ValidationRow
 
 MOMENT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
@@ -71,7 +72,7 @@ def test_it_agrees_with_the_catalogue(catalogue: Catalogue, place: str) -> None:
     seen = glance_at(Path(place), settings="of:")
     assert seen is not None
     assert seen.backups == catalogue.manifests.listed() != []
-    assert set(asdict(seen.backups[0])) == set(ManifestRow.model_fields)
+    assert set(asdict(seen.backups[0])) == set(ManifestTable.model_fields)
     assert seen.validated == catalogue.history.last_good_validations()
     assert [(c.name, c.client, c.target_path) for c in seen.configurations] == [
         ("a", "云", "/备份"),

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, MetaData, create_engine, insert
 from backup_core.catalogue import migrations, open_catalogue
 from backup_core.catalogue.columns import Document, Moment
 from backup_core.catalogue.database import _OLDER_REVISIONS, open_database
-from backup_core.catalogue.models import Row
+from backup_core.catalogue.models import Table
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def _values(table: Any) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for column in table.columns:
         kind = str(column.type).upper()
-        declared = Row.metadata.tables[table.name].columns[column.name].type
+        declared = Table.metadata.tables[table.name].columns[column.name].type
         if isinstance(declared, Document):
             made[column.name] = (
                 "[]" if column.name in ("problems", "paths", "errors", "warnings", "tags") else '{"a": 1}'
@@ -104,10 +104,10 @@ def test_nothing_is_lost_on_the_way_up(place: str, of_earlier: Callable[[str], N
     finally:
         catalogue.close()
     database = open_database(place)
-    with database.reading() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert context.get_current_revision() == migrations.HEAD
-        assert compare_metadata(context, Row.metadata) == []
+        assert compare_metadata(context, Table.metadata) == []
     database.close()
 
 

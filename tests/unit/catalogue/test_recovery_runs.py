@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import RecoveryRunRow, RecoveryStepRow
+from backup_core.catalogue.disaster_rows import RecoveryRunRow, RecoveryStepRow
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import StatementError
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.disaster_models import PlanEventRow
-from backup_core.catalogue.models import RunRow, ValidationRow
-from backup_core.catalogue.restore_models import RestoreSessionRow
+from backup_core.catalogue.disaster_rows import PlanEventRow
+from backup_core.catalogue.restore_rows import RestoreSessionRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.errors import CatalogueError
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=UTC)

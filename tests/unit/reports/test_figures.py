@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import RunRow, ValidationRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.reports import measures, words
 from backup_core.reports.forecast import HORIZON, forecast_band, forecast_limit
 from backup_core.reports.frames import load_frames

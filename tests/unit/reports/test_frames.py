@@ -11,8 +11,8 @@ import pytest
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
-from backup_core.catalogue.models import RunRow
-from backup_core.catalogue.reading_models import StorageReadingRow
+from backup_core.catalogue.reading_rows import StorageReadingRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.reports import schema
 from backup_core.reports.frames import Frames, load_frames
 from backup_core.reports.trend import storage_trend

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_core.catalogue.models import RunRow
+from backup_core.catalogue.rows import RunRow
 from backup_core.services.application import Application
 from backup_core.services.at_a_glance import backups_at_a_glance, statistics_at_a_glance, usage_at_a_glance
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_core.catalogue.restore_models import RestoreSessionRow
+from backup_core.catalogue.restore_rows import RestoreSessionRow
 from backup_core.errors import ConfigError
 from backup_core.progress import Progress
 from backup_core.results import Outcome

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from backup_core.catalogue.models import RunRow, ValidationRow
-from backup_core.catalogue.retention_models import HoldRow
+from backup_core.catalogue.retention_rows import HoldRow
+from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.config.notifications import NotificationSettings
 from backup_core.config.recovery_plans import RecoveryPlan
