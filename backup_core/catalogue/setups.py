@@ -79,6 +79,13 @@ class Setups:
             row = statements.get(SettingRow, key)
             return None if row is None else row.value
 
+    def settings(self, prefix: str) -> dict[str, Any]:
+        """The values whose keys begin so."""
+        rest = ' WHERE substr("key", 1, :length) = :prefix'
+        with self._store.reading() as statements:
+            found = statements.chosen(SettingRow, rest, {"length": len(prefix), "prefix": prefix})
+        return {row.key: row.value for row in found}
+
     def set(self, key: str, value: Any) -> None:
         """Keep a single value (any JSON value but null)."""
         with self._store.writing() as statements:

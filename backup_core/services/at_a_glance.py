@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backup_core.catalogue.backups import KnownSpace
-from backup_core.catalogue.glance import Configuration, Glance, glance_at
-from backup_core.catalogue.glance_figures import GlancedFigures, figures_at
+from backup_core.catalogue.glance import Configuration, Glance, GlancedFigures, figures_at, glance_at
 from backup_core.config.catalogue_place import shared_catalogue_named
 from backup_core.config.home import Home
 from backup_core.services.moments import to_local
