@@ -31,7 +31,7 @@ from backup_core.services.live.room import refuse_without_room
 from backup_core.services.moments import to_local
 from backup_core.services.private_files import exclusive
 from backup_core.services.repositories import OpenRepository
-from backup_core.services.retention.cleanup import retire_surplus
+from backup_core.services.retention.surplus import retire_surplus
 from backup_core.services.retention.watch import watch
 from backup_core.services.run_records import run_fields
 from backup_core.services.run_records.keeper import RecordKeeper

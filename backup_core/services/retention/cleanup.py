@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from backup_core.errors import BackupError, CleanupHeld
+from backup_core.errors import CleanupHeld
 from backup_core.format.retention import Candidate, RetentionPolicy, decide
 from backup_core.progress import CancelToken
 from backup_core.services.moments import to_aware
@@ -21,7 +21,6 @@ from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.retention.holds import held_message, open_holds
 from backup_core.services.retention.pins import Pins, noted_elsewhere
-from backup_core.services.retention.policy import KeepRules
 from backup_core.services.retention.records import CleanupDecision
 from backup_core.services.vanished import record_forgotten
 from backup_core.types import SnapshotId
@@ -112,25 +111,3 @@ def carry_out(
         why = {d.backup.snapshot_id: "; ".join(d.reasons) for d in decisions}
         forget(service, opened, surplus, reasons=why, cancel=cancel)
     return decisions, surplus
-
-
-def retire_surplus(service: BackupService, opened: OpenRepository) -> tuple[str, ...]:
-    """After a good backup: forget what the configuration's rules do not keep; sentences for people.
-
-    That this fails (somebody else holds the repository, say) does not make the backup a failed one: the next run
-    tries again.
-    """
-    config = opened.config
-    rules = KeepRules.of(config)
-    if not rules.given or not config.auto_delete_old:
-        return ()
-    try:
-        policy = rules.policy()
-        # By what is known here, so that a run with nothing to forget costs no request.
-        if all(decision.keep for decision in plan_cleanup(service, opened, policy)):
-            return ()
-        _, forgotten = carry_out(service, opened, policy)
-    except BackupError as error:
-        _LOG.warning("old backups of %s stay for now: %s", config.name, error)
-        return (f"old backups stay for now: {error}",)
-    return (f"{len(forgotten)} old backups that no rule keeps were forgotten",) if forgotten else ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from backup_core.config.models import BackupConfig
 from backup_core.config.spans import parse_span
 from backup_core.errors import ConfigError
-from backup_core.format.retention import RetentionPolicy
+
+if TYPE_CHECKING:
+    from backup_core.format.retention import RetentionPolicy
 
 _MOST_DAYS = 365_000
 
@@ -65,6 +67,8 @@ class KeepRules:
 
     def policy(self) -> RetentionPolicy:
         """The same as pure rules. Raises ``ConfigError`` that lists all that is wrong."""
+        from backup_core.format.retention import RetentionPolicy
+
         problems = [*self._too_small(), *self._span_problems()]
         if not self.given:
             problems.append(

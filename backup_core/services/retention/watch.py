@@ -13,7 +13,6 @@ from backup_core.repository.options import default_hostname
 from backup_core.results import BackupSummary, Outcome, Problem, Severity
 from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
-from backup_core.services.retention.pins import Pins
 
 if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService
@@ -91,6 +90,9 @@ def _hold(
     good: BackupManifest | None,
 ) -> None:
     if good is not None and service.catalogue.pins.get(good.snapshot_id) is None:
+        # Imported late: runs that look like a disaster are rare.
+        from backup_core.services.retention.pins import Pins
+
         reason = f"the last good backup before {summary.backup_id}, which looks like a disaster"
         service.catalogue.pins.add(Pins(service).row(good, reason=reason, hold=summary.snapshot_id))
     service.catalogue.holds.add(
