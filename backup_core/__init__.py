@@ -63,28 +63,14 @@ if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService as BackupService
     from backup_core.services.backup_validator import BackupValidator as BackupValidator
     from backup_core.services.dr_manager import DisasterRecoveryManager as DisasterRecoveryManager
-    from backup_core.services.records import (
-        BackupManifest as BackupManifest,
-    )
-    from backup_core.services.records import (
-        BackupValidationResult as BackupValidationResult,
-    )
-    from backup_core.services.records import (
-        DisasterRecoveryPlan as DisasterRecoveryPlan,
-    )
-    from backup_core.services.records import (
-        RecoveryPoint as RecoveryPoint,
-    )
-    from backup_core.services.records import (
-        RecoveryProgress as RecoveryProgress,
-    )
-    from backup_core.services.records import (
-        RecoveryStatus as RecoveryStatus,
-    )
-    from backup_core.services.records import (
-        StorageUsage as StorageUsage,
-    )
+    from backup_core.services.findings import BackupValidationResult as BackupValidationResult
+    from backup_core.services.listings import StorageUsage as StorageUsage
+    from backup_core.services.records import BackupManifest as BackupManifest
     from backup_core.services.recovery_executor import RecoveryExecutor as RecoveryExecutor
+    from backup_core.services.recovery_records import DisasterRecoveryPlan as DisasterRecoveryPlan
+    from backup_core.services.recovery_records import RecoveryPoint as RecoveryPoint
+    from backup_core.services.recovery_records import RecoveryProgress as RecoveryProgress
+    from backup_core.services.recovery_records import RecoveryStatus as RecoveryStatus
     from backup_core.services.recovery_service import (
         RecoveryService as RecoveryService,
     )
@@ -150,7 +136,7 @@ _HOMES = {
     "BackupManifest": "backup_core.services.records",
     "BackupService": "backup_core.services.backup_service",
     "BackupSummary": "backup_core.results",
-    "BackupValidationResult": "backup_core.services.records",
+    "BackupValidationResult": "backup_core.services.findings",
     "BackupValidator": "backup_core.services.backup_validator",
     "CancelToken": "backup_core.progress",
     "Cancelled": "backup_core.errors",
@@ -158,23 +144,23 @@ _HOMES = {
     "ClientConfig": "backup_core.config.models",
     "ConfigError": "backup_core.errors",
     "DisasterRecoveryManager": "backup_core.services.dr_manager",
-    "DisasterRecoveryPlan": "backup_core.services.records",
+    "DisasterRecoveryPlan": "backup_core.services.recovery_records",
     "Home": "backup_core.config.home",
     "Outcome": "backup_core.results",
     "Problem": "backup_core.results",
     "Progress": "backup_core.progress",
     "RecoveryExecutor": "backup_core.services.recovery_executor",
-    "RecoveryPoint": "backup_core.services.records",
-    "RecoveryProgress": "backup_core.services.records",
+    "RecoveryPoint": "backup_core.services.recovery_records",
+    "RecoveryProgress": "backup_core.services.recovery_records",
     "RecoveryService": "backup_core.services.recovery_service",
-    "RecoveryStatus": "backup_core.services.records",
+    "RecoveryStatus": "backup_core.services.recovery_records",
     "RepositoryError": "backup_core.errors",
     "RestoreError": "backup_core.errors",
     "RestoreSummary": "backup_core.results",
     "Secret": "backup_core.types",
     "StorageError": "backup_core.errors",
     "StorageManager": "backup_core.services.storage_manager",
-    "StorageUsage": "backup_core.services.records",
+    "StorageUsage": "backup_core.services.listings",
     "WebDAVCredentials": "backup_core.services.webdav_service",
     "WebDAVService": "backup_core.services.webdav_service",
     "create_backup_manager": "backup_core.services.backup_manager",

@@ -8,7 +8,8 @@ from itertools import islice
 from backup_core.cli import units
 from backup_core.config.models import BackupConfig
 from backup_core.results import BackupSummary, Problem, RestoreSummary
-from backup_core.services.records import BackupValidationResult, RestorePreview
+from backup_core.services.findings import BackupValidationResult
+from backup_core.services.recovery_records import RestorePreview
 
 MOST_LINES = 50
 """Problems shown; a report with thousands helps nobody."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from backup_core.cli import units
-from backup_core.services.records import RunRecord
+from backup_core.services.listings import RunRecord
 from flows._artifacts import MOST_LINES, bullets, escaped
 from flows._fleet import Ended, Job, Result
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from backup_core.clock import Clock, SystemClock
 from backup_core.services.application import open_application
-from backup_core.services.records import RunRecord
+from backup_core.services.listings import RunRecord
 from flows._fleet import Ended, Fleet, Job, Limits
 from flows._fleet_hands import PrefectHands, find_jobs
 from flows._fleet_report import fleet_report

@@ -13,8 +13,8 @@ from pydantic import Field
 from backup_core.cli import units
 from backup_core.progress import CancelToken, ProgressSink
 from backup_core.services.application import Application
+from backup_core.services.findings import FindingLevel
 from backup_core.services.health.records import HealthCheck, HealthReport
-from backup_core.services.records import FindingLevel
 from flows._artifacts import escaped
 from flows._pages import ends_with_a_page, publish
 from flows._parameters import ConfigurationName

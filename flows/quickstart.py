@@ -34,7 +34,7 @@ from backup_core.results import BackupSummary, RestoreSummary
 from backup_core.services.application import open_application
 from backup_core.services.disaster.records import RunReport
 from backup_core.services.disaster.reports import document
-from backup_core.services.records import BackupValidationResult
+from backup_core.services.findings import BackupValidationResult
 from flows import _sample
 from flows._local_servers import USERNAME, LocalServers
 from flows._processes import Running

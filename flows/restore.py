@@ -17,7 +17,7 @@ from backup_core.errors import RestoreError
 from backup_core.progress import CancelToken, ProgressSink
 from backup_core.results import Outcome, RestoreSummary
 from backup_core.services.application import Application
-from backup_core.services.records import RestorePreview
+from backup_core.services.recovery_records import RestorePreview
 from flows._artifacts import preview_report, restore_report
 from flows._pages import ends_with_a_page, publish
 from flows._parameters import BackupId, ConfigurationName, Directory, Overwrite, Pattern

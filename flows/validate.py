@@ -13,7 +13,7 @@ from pydantic import Field
 
 from backup_core.progress import CancelToken, ProgressSink
 from backup_core.services.application import Application
-from backup_core.services.records import BackupValidationResult
+from backup_core.services.findings import BackupValidationResult
 from flows._artifacts import validation_report
 from flows._pages import ends_with_a_page, publish
 from flows._parameters import BackupId, ConfigurationName, Depth, Subset

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from backup_core.config.models import ClientConfig
-    from backup_core.services.records import ProbeResult
+    from backup_core.services.findings import ProbeResult
 
 group = typer.Typer(name="client", help="Accounts on servers.", no_args_is_help=True)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from backup_core.cli.plain_table import PlainTable
     from backup_core.config.models import ClientConfig
     from backup_core.services.accounts.accounts import AccountState
-    from backup_core.services.records import Measurement
+    from backup_core.services.findings import Measurement
 
 _SHOWN_ALWAYS = ("name", "url", "username", "service_type")
 _BYTES = frozenset({"max_object_size", "preferred_pack_size", "monthly_upload", "monthly_download"})

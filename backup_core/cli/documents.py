@@ -12,15 +12,10 @@ from backup_core.cli.units import timestamp
 
 if TYPE_CHECKING:
     from backup_core.results import BackupSummary, Problem, RestoreSummary
-    from backup_core.services.records import (
-        BackupManifest,
-        BackupValidationResult,
-        FileEntry,
-        Finding,
-        ProbeResult,
-        RepositoryInfo,
-        RestorePreview,
-    )
+    from backup_core.services.findings import BackupValidationResult, Finding, ProbeResult
+    from backup_core.services.listings import FileEntry
+    from backup_core.services.records import BackupManifest, RepositoryInfo
+    from backup_core.services.recovery_records import RestorePreview
     from backup_core.services.retention.pruning import PruneResult
 
 Document = dict[str, object]

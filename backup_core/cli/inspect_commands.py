@@ -15,7 +15,8 @@ from backup_core.cli.output import Reply, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.services.records import BackupManifest, FileEntry
+    from backup_core.services.listings import FileEntry
+    from backup_core.services.records import BackupManifest
 
 
 def register(app: typer.Typer) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backup_core.catalogue.backups import KnownSpace
     from backup_core.reports.report import Report
     from backup_core.results import Problem
-    from backup_core.services.records import StorageUsage
+    from backup_core.services.listings import StorageUsage
     from backup_core.services.reporting.server_bytes import ServerBytes
 
 _TREND_SHOWN = 12

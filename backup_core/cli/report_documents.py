@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backup_core.reports.forecast import Forecast
     from backup_core.reports.records import ClientFigures, Figures
     from backup_core.reports.report import Report
-    from backup_core.services.records import StorageUsage
+    from backup_core.services.listings import StorageUsage
     from backup_core.services.reporting.server_bytes import ServerBytes
 
 

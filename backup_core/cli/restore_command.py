@@ -31,7 +31,7 @@ from backup_core.results import RestoreSummary
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.services.records import RestorePreview
+    from backup_core.services.recovery_records import RestorePreview
 
 _SHOWN_CHANGES = 20
 

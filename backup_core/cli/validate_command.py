@@ -17,7 +17,7 @@ from backup_core.cli.output import Reply, show_lines, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.services.records import BackupValidationResult
+    from backup_core.services.findings import BackupValidationResult
 
 
 class ValidationDepth(StrEnum):

@@ -23,26 +23,19 @@ from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import BackupSummary, RestoreSummary
 from backup_core.services.assembly import Services, build_services
-from backup_core.services.records import (
-    BackupManifest,
-    BackupValidationResult,
-    FileEntry,
-    Finding,
-    Measurement,
-    ProbeResult,
-    RepositoryInfo,
-    RestorePreview,
-    RunRecord,
-)
 from backup_core.types import Secret
 
 if TYPE_CHECKING:
     from backup_core.services.accounts.accounts import Accounts
     from backup_core.services.backup_manager import BackupManager
+    from backup_core.services.findings import BackupValidationResult, Finding, Measurement, ProbeResult
     from backup_core.services.health.health import Health
     from backup_core.services.home_recovery.rebuild import HomeRecovery
     from backup_core.services.inspection.inspection import Inspection
+    from backup_core.services.listings import FileEntry, RunRecord
     from backup_core.services.mirroring.service import Mirroring
+    from backup_core.services.records import BackupManifest, RepositoryInfo
+    from backup_core.services.recovery_records import RestorePreview
     from backup_core.services.recovery_service import RecoveryService
     from backup_core.services.reporting.reporting import Reporting
     from backup_core.services.restoring.choice import RestoreChoice

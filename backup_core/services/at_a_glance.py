@@ -15,9 +15,10 @@ from backup_core.catalogue.backups import KnownSpace
 from backup_core.catalogue.glance import Configuration, Glance, GlancedFigures, figures_at, glance_at
 from backup_core.config.catalogue_place import shared_catalogue_named
 from backup_core.config.home import Home
+from backup_core.services.listings import StorageUsage
 from backup_core.services.moments import to_local
 from backup_core.services.places_seen import SEEN, place_of, repository_seen
-from backup_core.services.records import BackupManifest, StorageUsage
+from backup_core.services.records import BackupManifest
 from backup_core.services.shown_backups import manifest
 from backup_core.services.storage_figures import STORED_SIZE, statistics, storage_trend, storage_usage
 

@@ -14,7 +14,9 @@ from backup_core.errors import BackupExecutionError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import Problem
 from backup_core.services.backup_service import BackupService
-from backup_core.services.records import BackupManifest, BackupValidationResult, StorageUsage
+from backup_core.services.findings import BackupValidationResult
+from backup_core.services.listings import StorageUsage
+from backup_core.services.records import BackupManifest
 from backup_core.services.scheduler import Scheduler
 from backup_core.services.storage_figures import statistics
 from backup_core.services.storage_manager import StorageManager

@@ -25,7 +25,7 @@ from backup_core.results import BackupSummary
 from backup_core.services.configurations import Configurations, refuse_elsewhere
 from backup_core.services.keys import Keys
 from backup_core.services.known_backups import KnownBackups
-from backup_core.services.records import BackupManifest, FileEntry, RepositoryInfo, RunRecord
+from backup_core.services.records import BackupManifest, RepositoryInfo
 from backup_core.services.run_records import run_record
 from backup_core.services.webdav_service import WebDAVService
 from backup_core.storage.request_ledger import Priority
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.services.listings import FileEntry, RunRecord
     from backup_core.services.repositories import OpenRepository, Repositories
 
 __all__ = ["BackupConfig", "BackupExecutionError", "BackupManifest", "BackupService"]

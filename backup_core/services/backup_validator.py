@@ -12,9 +12,10 @@ from backup_core.catalogue.rows import ValidationRow
 from backup_core.errors import BackupError, Cancelled, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import CheckSummary, Problem, Severity
+from backup_core.services.findings import BackupValidationResult
 from backup_core.services.mirroring.places import copies_in, named_mirror, opened_mirror
 from backup_core.services.moments import to_local
-from backup_core.services.records import BackupManifest, BackupValidationResult
+from backup_core.services.records import BackupManifest
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.vanished import Vanished, vanished_sentence
 from backup_core.storage.request_ledger import Priority

@@ -12,7 +12,7 @@ from backup_core.config.hosts import this_host
 from backup_core.config.models import BackupConfig
 from backup_core.errors import BackupError, NotARepository
 from backup_core.services.assembly import Services
-from backup_core.services.records import Finding, FindingLevel
+from backup_core.services.findings import Finding, FindingLevel
 from backup_core.services.vanished import Vanished, vanished_sentence
 
 _LITTLE_ROOM = 1 << 30

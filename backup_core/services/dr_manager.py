@@ -16,7 +16,7 @@ from backup_core.services.disaster.plans import KeptPlan, Plans
 from backup_core.services.disaster.records import Preview, ReadinessReport, RunReport, Trend
 from backup_core.services.disaster.trend import trend
 from backup_core.services.moments import to_aware, to_local
-from backup_core.services.records import DisasterRecoveryPlan
+from backup_core.services.recovery_records import DisasterRecoveryPlan
 
 if TYPE_CHECKING:
     from backup_core.services.disaster.drill import Drills

@@ -10,8 +10,8 @@ from backup_core.engine.restore_layout import printable
 from backup_core.format.file_mode import unix_mode
 from backup_core.format.tree import Node
 from backup_core.repository.repository import Repository
+from backup_core.services.listings import FileEntry
 from backup_core.services.moments import to_local
-from backup_core.services.records import FileEntry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = -62_000_000_000

@@ -17,7 +17,7 @@ from backup_core.results import Problem, RestoreSummary
 from backup_core.services.accounts.cautions import account_cautions
 from backup_core.services.mirroring.fallback import Fallback, Reached
 from backup_core.services.moments import to_aware
-from backup_core.services.records import RecoveryProgress, RestorePreview
+from backup_core.services.recovery_records import RecoveryProgress, RestorePreview
 from backup_core.services.restore_sessions import RestoreRequest, Session, shown
 from backup_core.storage.request_ledger import Priority
 

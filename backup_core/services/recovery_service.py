@@ -12,22 +12,17 @@ from backup_core.errors import ConfigError
 from backup_core.services.backup_service import BackupService
 from backup_core.services.mirroring.fallback import Fallback
 from backup_core.services.moments import to_aware, to_local
-from backup_core.services.records import (
-    BackupManifest,
-    DisasterRecoveryPlan,
-    RecoveryPoint,
-    RecoveryProgress,
-    RecoveryStatus,
-)
+from backup_core.services.records import BackupManifest
 from backup_core.services.recovery_executor import RecoveryExecutor
+from backup_core.services.recovery_records import DisasterRecoveryPlan, RecoveryPoint, RecoveryProgress, RecoveryStatus
 from backup_core.services.restore_sessions import RestoreRequest
-from backup_core.services.restoring.consistent_set import ConsistentSets
-from backup_core.services.restoring.single_files import SingleFiles
 from backup_core.services.snapshot_facts import recovery_point
 
 if TYPE_CHECKING:
     from backup_core.services.dr_manager import DisasterRecoveryManager
     from backup_core.services.restoring.browsing import Browser
+    from backup_core.services.restoring.consistent_set import ConsistentSets
+    from backup_core.services.restoring.single_files import SingleFiles
 
 __all__ = [
     "DisasterRecoveryPlan",
@@ -53,8 +48,6 @@ class RecoveryService:
     def __init__(self, backup_service: BackupService) -> None:
         self.backup_service = backup_service
         self.executor = RecoveryExecutor(backup_service)
-        self.single_files = SingleFiles(self)
-        self.sets = ConsistentSets(self)
 
     @cached_property
     def disaster_recovery(self) -> DisasterRecoveryManager:
@@ -62,6 +55,20 @@ class RecoveryService:
         from backup_core.services.dr_manager import DisasterRecoveryManager
 
         return DisasterRecoveryManager(self)
+
+    @cached_property
+    def single_files(self) -> SingleFiles:
+        """Writes single files of backups to streams."""
+        from backup_core.services.restoring.single_files import SingleFiles
+
+        return SingleFiles(self)
+
+    @cached_property
+    def sets(self) -> ConsistentSets:
+        """Restores several configurations as they were at one moment."""
+        from backup_core.services.restoring.consistent_set import ConsistentSets
+
+        return ConsistentSets(self)
 
     @cached_property
     def browser(self) -> Browser:

@@ -21,7 +21,8 @@ from backup_core.repository.options import default_hostname
 from backup_core.repository.processes import process_alive
 from backup_core.results import Outcome, RestoreSummary, Severity
 from backup_core.services.moments import to_local, to_local_if_any
-from backup_core.services.records import BackupManifest, RecoveryProgress, RecoveryStatus
+from backup_core.services.records import BackupManifest
+from backup_core.services.recovery_records import RecoveryProgress, RecoveryStatus
 
 _LOG = logging.getLogger(__name__)
 _BEAT = 0.5

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.errors import ConfigError
-from backup_core.services.records import BackupManifest, RecoveryPoint
+from backup_core.services.records import BackupManifest
 
 if TYPE_CHECKING:
     from backup_core.format.snapshot import Snapshot
+    from backup_core.services.recovery_records import RecoveryPoint
 
 _CONFIGURATION = "config:"
 _BACKUP_ID = "backup-id:"
@@ -77,6 +78,8 @@ def known_backup(snapshot: Snapshot, *, repository_id: str, encrypted: bool) -> 
 
 def recovery_point(manifest: BackupManifest) -> RecoveryPoint:
     """A backup as a moment to go back to."""
+    from backup_core.services.recovery_records import RecoveryPoint
+
     return RecoveryPoint(
         backup_id=manifest.backup_id,
         config_name=manifest.config_name,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backup_core.catalogue.backups import Totals
 from backup_core.services.moments import to_local, to_local_if_any
-from backup_core.services.records import StorageUsage
 from backup_core.services.storage_shares import repository_shares
+
+if TYPE_CHECKING:
+    from backup_core.services.listings import StorageUsage
 
 STORED_SIZE = "stored-size-of:"
 """Settings: this and a repository's id -> stored bytes of its packs when it was last used."""
@@ -21,6 +23,8 @@ def storage_usage(
     everything: Sequence[Totals], packs: Mapping[str, int | None], config_name: str | None = None
 ) -> StorageUsage:
     """What all backups take, or those of one configuration; ``packs``: repository id -> stored bytes of its packs."""
+    from backup_core.services.listings import StorageUsage
+
     stored = _stored_by_part(everything, packs)
     by_config: dict[str, list[Totals]] = defaultdict(list)
     for part in everything:

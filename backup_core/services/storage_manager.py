@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import BackupSummary
 from backup_core.services.estimates import BackupEstimate, estimate_backup, of_rehearsal, stored_anew
-from backup_core.services.records import StorageUsage
+from backup_core.services.listings import StorageUsage
 from backup_core.services.storage_figures import storage_trend, storage_usage
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from backup_core.progress import CancelToken
 from backup_core.services.accounts.accounts import Accounts
 from backup_core.services.accounts.options import backend_options, secret_of
 from backup_core.services.private_files import write_private_file
-from backup_core.services.records import ProbeResult
 from backup_core.storage.request_ledger import Priority
 from backup_core.types import Secret
 
 if TYPE_CHECKING:
     from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.services.findings import ProbeResult
     from backup_core.storage.backend import Backend, Space
     from backup_core.storage.options import BackendOptions
 
@@ -191,6 +191,8 @@ class WebDAVService:
 
     def probe(self, name: str) -> ProbeResult:
         """Ask a client's server for its root and its room. Nothing is written; a refusal is a result, not an error."""
+        from backup_core.services.findings import ProbeResult
+
         client = self.configuration(name)
         begun = self._clock.monotonic()
         try:

@@ -19,16 +19,10 @@ from backup_core.cli.frame import Invocation
 from backup_core.errors import Corrupt
 from backup_core.progress import CancelToken
 from backup_core.results import BackupSummary, Outcome, Problem, RestoreSummary, Severity
-from backup_core.services.records import (
-    BackupManifest,
-    BackupValidationResult,
-    FileEntry,
-    Finding,
-    FindingLevel,
-    ProbeResult,
-    RepositoryInfo,
-    RestorePreview,
-)
+from backup_core.services.findings import BackupValidationResult, Finding, FindingLevel, ProbeResult
+from backup_core.services.listings import FileEntry
+from backup_core.services.records import BackupManifest, RepositoryInfo
+from backup_core.services.recovery_records import RestorePreview
 from backup_core.services.retention.pruning import PruneResult
 
 DOCUMENTATION = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")

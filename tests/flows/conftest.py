@@ -29,7 +29,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from backup_core.config.models import BackupConfig
 from backup_core.results import BackupSummary, Outcome, RestoreSummary
-from backup_core.services.records import BackupValidationResult, RestorePreview
+from backup_core.services.findings import BackupValidationResult
+from backup_core.services.recovery_records import RestorePreview
 
 from . import prefect_database
 

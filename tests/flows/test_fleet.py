@@ -16,7 +16,7 @@ from prefect.states import Completed, Crashed, Running
 from backup_core.config.models import BackupConfig
 from backup_core.errors import BackupExecutionError
 from backup_core.results import Problem, Severity
-from backup_core.services.records import RunRecord
+from backup_core.services.listings import RunRecord
 from backup_core.testing.clocks import ManualClock
 from deployments.choices import Choices
 from deployments.planning import plan, pool_of

@@ -15,9 +15,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from backup_core.config.models import BackupConfig
 from backup_core.errors import AccessDenied
 from backup_core.results import Outcome, Problem
+from backup_core.services.findings import FindingLevel
 from backup_core.services.health.records import HealthCheck, HealthReport
 from backup_core.services.mirroring.result import MirrorResult
-from backup_core.services.records import FindingLevel
 from flows import mirror as mirror_module
 from flows.health_check import health_check, health_report
 from flows.mirror import mirror

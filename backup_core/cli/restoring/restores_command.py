@@ -14,7 +14,7 @@ from backup_core.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from backup_core.services.records import RecoveryProgress
+    from backup_core.services.recovery_records import RecoveryProgress
 
 
 def register(app: typer.Typer) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from backup_core.services.records import RestorePreview
+    from backup_core.services.recovery_records import RestorePreview
     from backup_core.services.restoring.consistent_set import ConsistentSet, MemberResult
 
 

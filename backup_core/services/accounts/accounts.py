@@ -25,7 +25,6 @@ from backup_core.services.accounts.identity import Account, account_of
 from backup_core.services.accounts.ledger import DurableLedger
 from backup_core.services.accounts.options import backend_options
 from backup_core.services.accounts.traffic import TrafficMeter, month_of, next_month
-from backup_core.services.records import Measurement
 from backup_core.storage.account import AccountUse
 from backup_core.storage.bandwidth import Throttle, Throttles, Timetable
 from backup_core.storage.request_ledger import MemoryLedger, Priority, RequestLedger, WindowUse, allowance
@@ -33,6 +32,7 @@ from backup_core.storage.webdav.profiles import Profile, profile_for
 
 if TYPE_CHECKING:
     from backup_core.catalogue.accounts import Accounts as AccountTables
+    from backup_core.services.findings import Measurement
 
 
 _LOG = logging.getLogger(__name__)
@@ -249,6 +249,8 @@ class Accounts:
 
 
 def _measurement(client: ClientConfig, measured_at: datetime, record: dict[str, Any]) -> Measurement:
+    from backup_core.services.findings import Measurement
+
     findings = tuple((f["check"], f["verdict"], f["detail"]) for f in record.get("findings", ()))
     numbers = {key: value for key, value in record.items() if key not in ("findings", "score")}
     return Measurement(client.name, client.url, measured_at, int(record.get("score", 0)), findings, numbers)

@@ -10,7 +10,7 @@ from backup_core.config.clients import ClientConfig
 from backup_core.config.sizes import parse_size
 from backup_core.errors import ConfigError
 from backup_core.progress import CancelToken
-from backup_core.services.records import Measurement
+from backup_core.services.findings import Measurement
 from backup_core.storage.probe_report import Measurable, ProbeOptions
 from backup_core.storage.request_ledger import Priority
 

@@ -21,8 +21,9 @@ from backup_core.services.disaster.choice import Choice, Chooser
 from backup_core.services.disaster.estimates import Measured, expected_speed, plan_seconds
 from backup_core.services.disaster.plans import KeptPlan
 from backup_core.services.disaster.records import ReadinessReport, StepReadiness
+from backup_core.services.findings import Finding, FindingLevel
 from backup_core.services.moments import to_aware, to_local
-from backup_core.services.records import Finding, FindingLevel, RecoveryStatus
+from backup_core.services.recovery_records import RecoveryStatus
 
 if TYPE_CHECKING:
     from backup_core.services.notices import Notices

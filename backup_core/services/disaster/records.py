@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from backup_core.services.records import Finding, FindingLevel
+from backup_core.services.findings import Finding, FindingLevel
 
 Mode = Literal["drill", "execution"]
 

@@ -9,8 +9,8 @@ from backup_core.errors import BackupError
 from backup_core.progress import CancelToken
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem
+from backup_core.services.findings import FindingLevel
 from backup_core.services.health.records import HealthCheck
-from backup_core.services.records import FindingLevel
 from backup_core.storage.backend import Space
 
 OK, WARNING, ERROR = FindingLevel.OK, FindingLevel.WARNING, FindingLevel.ERROR

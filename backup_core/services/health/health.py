@@ -20,12 +20,12 @@ from backup_core.errors import (
 )
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.services.disaster.plans import Plans
+from backup_core.services.findings import FindingLevel
 from backup_core.services.health.checks import check_age, checks_of_repository
 from backup_core.services.health.objectives import longest_age
 from backup_core.services.health.records import HealthCheck, HealthReport
 from backup_core.services.mirroring.places import copies_in, opened_mirror
 from backup_core.services.moments import to_aware, to_local
-from backup_core.services.records import FindingLevel
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.vanished import Vanished
 from backup_core.storage.request_ledger import Priority

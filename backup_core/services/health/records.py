@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from backup_core.services.records import FindingLevel
+from backup_core.services.findings import FindingLevel
 
 
 @dataclass(frozen=True, slots=True)

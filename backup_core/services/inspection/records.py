@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backup_core.results import Problem
-from backup_core.services.records import BackupManifest, FileEntry
+from backup_core.services.listings import FileEntry
+from backup_core.services.records import BackupManifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from backup_core.errors import BackupError, Cancelled, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import RestoreSummary
 from backup_core.services.moments import to_aware, to_local
-from backup_core.services.records import RestorePreview
+from backup_core.services.recovery_records import RestorePreview
 from backup_core.services.restore_sessions import RestoreRequest
 from backup_core.services.restoring.choice import RestoreChoice
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backup_core.catalogue.history import RUNNING
 from backup_core.catalogue.rows import RunRow
@@ -12,7 +12,9 @@ from backup_core.repository.options import default_hostname
 from backup_core.repository.processes import process_alive
 from backup_core.results import BackupSummary, Problem, Severity
 from backup_core.services.moments import to_local, to_local_if_any
-from backup_core.services.records import RunRecord
+
+if TYPE_CHECKING:
+    from backup_core.services.listings import RunRecord
 
 _MOST_PROBLEMS = 1000
 _FIGURES = (
@@ -61,6 +63,8 @@ def stored_problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 def run_record(row: RunRow) -> RunRecord:
     """A run as people see it; one whose process is gone was interrupted."""
+    from backup_core.services.listings import RunRecord
+
     gone = row.outcome == RUNNING and row.hostname == default_hostname() and not process_alive(row.pid)
     return RunRecord(
         run_id=row.id or 0,

@@ -15,7 +15,7 @@ from backup_core.errors import ConfigError
 from backup_core.progress import Progress
 from backup_core.results import Outcome
 from backup_core.services.application import Application, open_application
-from backup_core.services.records import RecoveryStatus
+from backup_core.services.recovery_records import RecoveryStatus
 from backup_core.storage.local import LocalBackend
 
 

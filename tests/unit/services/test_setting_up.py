@@ -10,7 +10,7 @@ import pytest
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import ConfigError
 from backup_core.services.application import Application, open_application
-from backup_core.services.records import FindingLevel
+from backup_core.services.findings import FindingLevel
 from backup_core.services.webdav_service import WebDAVCredentials, WebDAVService
 from backup_core.testing.webdav_server import Answer, WebDAVServer
 from backup_core.types import Secret

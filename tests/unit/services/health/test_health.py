@@ -14,10 +14,10 @@ from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.config.recovery_plans import RecoveryPlan
 from backup_core.errors import ConfigError
 from backup_core.services.application import Application
+from backup_core.services.findings import FindingLevel
 from backup_core.services.health.checks import check_age, check_space
 from backup_core.services.health.objectives import DEFAULT_RPO, longest_age
 from backup_core.services.health.records import HealthReport
-from backup_core.services.records import FindingLevel
 from backup_core.storage.backend import Space
 
 OK, WARNING, ERROR = FindingLevel.OK, FindingLevel.WARNING, FindingLevel.ERROR

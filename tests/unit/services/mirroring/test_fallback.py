@@ -16,7 +16,8 @@ from backup_core.errors import Cancelled, ConfigError, NotARepository
 from backup_core.progress import CancelToken
 from backup_core.results import Outcome, RestoreSummary
 from backup_core.services.application import Application, open_application
-from backup_core.services.records import BackupManifest, RecoveryStatus
+from backup_core.services.records import BackupManifest
+from backup_core.services.recovery_records import RecoveryStatus
 from backup_core.testing.trees import describe
 from backup_core.testing.webdav_server import Answer, Request, WebDAVServer
 
