@@ -21,7 +21,7 @@ from typing import Literal
 from backup_core.clock import Clock
 from backup_core.engine.subset import Subset
 from backup_core.engine.verify_metadata import COMMON, check_content, check_presence
-from backup_core.engine.verify_packs import read_packs
+from backup_core.engine.verify_packs import Examiners, read_packs
 from backup_core.engine.verify_restore import Rehearsal
 from backup_core.engine.verify_survey import BadPack, Survey
 from backup_core.errors import ConfigError
@@ -50,12 +50,13 @@ def validate(
     clock: Clock,
     progress: ProgressTracker,
     cancel: CancelToken,
+    examiners: Examiners | None = None,
 ) -> dict[SnapshotId, CheckSummary]:
     """Validate snapshots to a depth; one summary for each, in which damage is data.
 
     ``subset`` belongs to depth "data"; shares and sizes take another part each day. ``scratch``: where depth "restore"
     makes a directory for itself and removes it again (the system's temporary directory by default).
-    ``live_source``: compare what was restored with the sources on this machine too.
+    ``live_source``: compare what was restored with the sources on this machine too. ``examiners``: forked in advance.
 
     Raises ``ConfigError`` for options that do not fit the depth, ``Cancelled``, ``RestoreError`` when scratch has not
     the room, and ``StorageError`` when the server does not answer: then nothing is known.
@@ -67,7 +68,7 @@ def validate(
     validation = _Validation(repository, snapshots, clock=clock, progress=progress, cancel=cancel)
     validation.survey()
     if depth == "data":
-        validation.read_packs(subset)
+        validation.read_packs(subset, examiners)
     summaries = validation.summaries(depth)
     if depth == "restore":
         rehearsal = Rehearsal(
@@ -118,14 +119,14 @@ class _Validation:
             self._add_pack_problem(problem)
             self._bad[PackId(from_hex(problem.object_id))] = BadPack(problem.message, None)
 
-    def read_packs(self, subset: Subset | None) -> None:
+    def read_packs(self, subset: Subset | None, examiners: Examiners | None) -> None:
         """Depth "data"."""
         sizes = {pack: self._repository.index.pack_size(pack) or 0 for pack in self._survey.packs}
         turn = int(self._clock.now().timestamp()) // _SECONDS_A_DAY
         chosen = sorted(sizes) if subset is None else subset.choose(sizes, turn=turn)
         self._progress.phase("check", files_total=len(chosen), bytes_total=sum(sizes[pack] for pack in chosen))
         self._note(check_content(self._repository, self._snapshots, cancel=self._cancel))
-        for report in read_packs(self._repository, sizes, chosen, cancel=self._cancel):
+        for report in read_packs(self._repository, sizes, chosen, cancel=self._cancel, examiners=examiners):
             self._take(report)
             self._progress.advance(files=1, bytes_=sizes[report.pack], stored=report.size)
 

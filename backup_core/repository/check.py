@@ -88,12 +88,12 @@ def read_and_examine(
 ) -> PackReport:
     """Fetch a whole pack and examine it. Raises ``StorageError`` when the server does not answer."""
     try:
-        data = backend.get(pack_name(pack))
+        # Handed on without a name here, so that whoever examines it may let go of it.
+        return examine(pack, backend.get(pack_name(pack)))
     except (NotFound, ShortRead) as error:
         missing = isinstance(error, NotFound)
         problem = _problem(MISSING_PACK, pack, "is missing on the server" if missing else f"cannot be read: {error}")
         return PackReport(pack, 0, 0, frozenset(blob.id for blob in index.pack_blobs(pack)), (problem,))
-    return examine(pack, data)
 
 
 class PackExaminer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -164,11 +165,16 @@ class BackupValidator:
         self, opened: OpenRepository, backups: Sequence[BackupManifest], how: _Manner
     ) -> dict[str, CheckSummary]:
         from backup_core.engine.verify import Subset, validate
+        from backup_core.engine.verify_packs import Examiners
 
         wanted = {backup.snapshot_id for backup in backups}
         repository = opened.repository
         problems: list[Problem] = []
-        with repository.lock_for_reading(cancel=how.cancel):
+        with ExitStack() as stack:
+            examiners = stack.enter_context(Examiners())
+            if how.depth == "data":
+                examiners.fork_early()  # before the lock, whose renewal is a thread
+            stack.enter_context(repository.lock_for_reading(cancel=how.cancel))
             snapshots = repository.snapshots(problems=problems, allow_unproved=True, cancel=how.cancel)
             found = validate(
                 repository,
@@ -180,6 +186,7 @@ class BackupValidator:
                 clock=self._service.clock,
                 progress=how.tracker,
                 cancel=how.cancel,
+                examiners=examiners,
             )
         reasons = {problem.object_id: problem.message for problem in problems}
         lost = "its snapshot is not in the repository any more"

@@ -44,6 +44,14 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_packs, "default_worker_count", lambda: 2)
 
 
+def forked(bench: Any) -> list[PackReport]:
+    """What processes say that were forked in advance."""
+    sizes = dict(bench.repository.load_index().pack_sizes())
+    with Examiners() as examiners:
+        examiners.fork_early()
+        return list(read_packs(bench.repository, sizes, sorted(sizes), cancel=bench.cancel, examiners=examiners))
+
+
 def test_they_say_of_every_pack_what_threads_say(
     bench: Any, source: Path, processes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +65,10 @@ def test_they_say_of_every_pack_what_threads_say(
     by_processes = reports(bench)
     monkeypatch.setattr(verify_packs, "WORTH_PROCESSES", 1 << 60)
     assert reports(bench) == by_processes
+    monkeypatch.setattr(verify_packs, "can_fork_safely", lambda: True)
+    assert forked(bench) == by_processes
+    monkeypatch.setattr(verify_packs, "SLOT", 4000)
+    assert forked(bench) == by_processes
     wrong = {f"data/{report.pack.hex()[:2]}/{report.pack.hex()}" for report in by_processes if report.problems}
     assert wrong == {gone, flipped, longer, cut}
     assert sound
