@@ -28,7 +28,10 @@ class PackSlots:
         file that another process made; the descriptor is taken over."""
         self.count = count
         self.slot_size = slot_size
-        self.descriptor = descriptor if descriptor >= 0 else _made(count * slot_size, directory)
+        found = descriptor if descriptor >= 0 else _on_disk(count * slot_size, directory)
+        self.in_memory = found is None
+        """Whether packs take memory while they lie here."""
+        self.descriptor = _in_memory() if found is None else found
         """What to pass to another process."""
         self._lock = threading.Lock()
         self._lent = 0
@@ -72,11 +75,15 @@ class PackSlots:
             self.descriptor = -1
 
 
-def _made(size: int, directory: Path | None) -> int:
+def _on_disk(size: int, directory: Path | None) -> int | None:
     if directory is not None:
         with suppress(OSError):
             if shutil.disk_usage(directory).free >= size + _ROOM_TO_SPARE:
                 return _unnamed(directory)
+    return None
+
+
+def _in_memory() -> int:
     return os.memfd_create("davault-packs", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else _unnamed(None)
 
 

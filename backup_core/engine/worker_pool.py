@@ -28,6 +28,9 @@ _ROOM_FOR_HEADERS = 1 << 20
 _UNDER_WAY = 128 << 20
 """Bytes of packs that are uploaded, or wait for that, while workers fill others; one pack at least."""
 
+_UNDER_WAY_IN_MEMORY = 32 << 20
+"""The same where packs take memory meanwhile."""
+
 _MOST_WORKERS = 8
 """Unless more are asked for: main cannot feed many more, and each takes some 60 MB."""
 
@@ -101,12 +104,14 @@ class WorkerPool:
         self._choice = choice
         self._method: StartMethod | None = None if choice == "auto" else choice
         self._forked: list[WorkerHandle] = []
-        # One being filled by each worker, and some under way: more would only hide a slow network in memory.
-        under_way = max(1, min(uploads, _UNDER_WAY // pack_size))
-        self._slots = PackSlots(workers + under_way, pack_size + MAX + _ROOM_FOR_HEADERS, directory=directory)
+        # One being filled by each worker, and some under way.
+        most = workers + max(1, min(uploads, _UNDER_WAY // pack_size))
+        self._slots = PackSlots(most, pack_size + MAX + _ROOM_FOR_HEADERS, directory=directory)
+        if self._slots.in_memory:  # more would only hide a slow network there
+            most = workers + max(1, min(uploads, _UNDER_WAY_IN_MEMORY // pack_size))
         self._seen = SeenTable()
         # The last freed slot is used first: what was never touched takes no room.
-        self._free = list(range(self._slots.count - 1, -1, -1))
+        self._free = list(range(most - 1, -1, -1))
         self.place_packs: Callable[[], bytes] = bytes
         """Asked for each pack that is begun: what its id may begin with."""
         self._wanting: deque[Worker] = deque()

@@ -363,3 +363,14 @@ def test_a_spawned_worker_loads_nothing_it_does_not_need() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"pandas", "prefect", "pydantic", "rich", "sqlalchemy", "sqlmodel", "typer", "webdav4"}
+
+
+@pytest.mark.parametrize(("on_disk", "slots"), [(True, 2 + 4), (False, 2 + 2)])
+def test_fewer_packs_are_under_way_where_they_take_memory(tmp_path: Path, on_disk: bool, slots: int) -> None:
+    directory = tmp_path if on_disk else None
+    pool = WorkerPool("thread", workers=2, uploads=4, pack_size=16 * MIB, directory=directory)
+    try:
+        assert pool._slots.in_memory is not on_disk
+        assert sorted(pool._free) == list(range(slots))
+    finally:
+        pool.close(kill=True)
