@@ -59,7 +59,7 @@ class Dialect:
 
 def column_types(kind: type[Row]) -> dict[str, str]:
     """The columns of a row's table in their order, with what they hold as it is written."""
-    return {column.name: str(column.type) for column in fields(kind)}  # type: ignore[arg-type]
+    return {column.name: str(column.type) for column in fields(kind)}  # type: ignore[arg-type]  # every row is a dataclass
 
 
 def in_utc(value: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from backup_core.engine.messages import GrantSlot, PackReady, pack_entries
@@ -62,7 +63,6 @@ class BlobPacker:
         self._window = fresh_buffer(_WINDOW)
         self._builder: PackBuilder | None = None
         self._grant = GrantSlot(-1)
-        self._written = 0
 
     def store(self, data: memoryview) -> BlobId:
         """The id of ``data``, which is in the repository when all packs are stored."""
@@ -93,10 +93,7 @@ class BlobPacker:
         if self._builder is not None and not self._builder.room_for(length):
             self.flush()
         if self._builder is None:
-            self._grant, self._written = self._port.take(), 0
-            self._builder = PackBuilder(self._window, self._sealer, spill=self._spill, capacity=self._slots.slot_size)
+            self._grant = self._port.take()
+            put = partial(self._slots.write, self._grant.slot)
+            self._builder = PackBuilder(self._window, self._sealer, spill=put, capacity=self._slots.slot_size)
         return self._builder
-
-    def _spill(self, data: memoryview) -> None:
-        self._slots.write(self._grant.slot, self._written, data)
-        self._written += len(data)

@@ -99,10 +99,11 @@ class PackBuilder:
         buffer: memoryview | bytearray,
         sealer: Sealer,
         *,
-        spill: Callable[[memoryview], None] | None = None,
+        spill: Callable[[int, memoryview], None] | None = None,
         capacity: int | None = None,
     ) -> None:
-        """``capacity``: bytes that the pack may have, when that is not the buffer's size."""
+        """``spill`` is given the offset in the pack, and the bytes; ``capacity``: bytes that the pack may have, when that
+        is not the buffer's size."""
         self._buffer = memoryview(buffer)
         self._sealer = sealer
         self._spill = spill
@@ -158,7 +159,7 @@ class PackBuilder:
     def _give_away(self, end: int) -> None:
         """Empty the window, in which the pack lies up to ``end``."""
         if self._spill is not None and end > self._spilled:
-            self._spill(self._buffer[: end - self._spilled])
+            self._spill(self._spilled, self._buffer[: end - self._spilled])
             self._spilled = end
 
     def _enter(self, blob: BlobId, type: BlobType, length: int, uncompressed_length: int) -> PackedBlob:

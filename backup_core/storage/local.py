@@ -31,8 +31,6 @@ from backup_core.types import Buffer
 TEMPORARY_MARK = "-tmp-"
 """Part of the name of every file that is still being written (restic uses the same)."""
 
-"""Buffers given to one ``writev``: the limit every Linux has (IOV_MAX)."""
-
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a full disk or account."""
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}

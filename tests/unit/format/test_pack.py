@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -56,12 +57,22 @@ def test_a_pack_reads_back(sealer: Sealer) -> None:
         assert (blob.id, blob.type, blob.uncompressed_length) == (blob_id(payload), kind, uncompressed)
 
 
+def in_order(parts: list[bytes]) -> Callable[[int, memoryview], None]:
+    """Takes parts of a pack that come one after the other."""
+
+    def take(offset: int, part: memoryview) -> None:
+        assert offset == sum(map(len, parts))
+        parts.append(bytes(part))
+
+    return take
+
+
 def test_a_pack_goes_through_a_window_that_holds_only_its_longest_blob(
     sealer: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pack_module, "_SPILL", 500)
     parts: list[bytes] = []
-    builder = PackBuilder(bytearray(1032), sealer, spill=lambda part: parts.append(bytes(part)), capacity=5000)
+    builder = PackBuilder(bytearray(1032), sealer, spill=in_order(parts), capacity=5000)
     payloads = [bytes([n]) * size for n, size in enumerate([1, 400, 1000, 30, 300, 999, 7])]
     assert not builder.room_for(1001)  # longer than the window
     boxes = Sealer.seal(sealer, payloads[4])
@@ -81,7 +92,7 @@ def test_a_pack_goes_through_a_window_that_holds_only_its_longest_blob(
 
 def test_a_header_never_outgrows_the_window(sealer: Sealer) -> None:
     parts: list[bytes] = []
-    builder = PackBuilder(bytearray(500), sealer, spill=lambda part: parts.append(bytes(part)), capacity=100_000)
+    builder = PackBuilder(bytearray(500), sealer, spill=in_order(parts), capacity=100_000)
     while builder.room_for(1):
         builder.add(blob_id(b"%d" % builder.count), BlobType.DATA, b"%d" % (builder.count % 10), 0)
     finished = builder.finish(b"\x07\x08")
