@@ -102,8 +102,8 @@ class PackBuilder:
         spill: Callable[[int, memoryview], None] | None = None,
         capacity: int | None = None,
     ) -> None:
-        """``spill`` is given the offset in the pack, and the bytes; ``capacity``: bytes that the pack may have, when that
-        is not the buffer's size."""
+        """``spill`` is given the offset in the pack, and the bytes; ``capacity``: bytes that the pack may have, when
+        that is not the buffer's size."""
         self._buffer = memoryview(buffer)
         self._sealer = sealer
         self._spill = spill
