@@ -65,6 +65,15 @@ class Selection:
             return next((name for name, _ in entries if name in self._markers), b"")
         return b""
 
+    def keeps_all(self, place: Place, entries: list[Found]) -> bool:
+        """Whether ``choose`` leaves out nothing of a directory, so that it need not be asked about each entry."""
+        return (
+            place.patterns.select_everything
+            and self._max_size is None
+            and not any(stat.S_ISSOCK(status.st_mode) for _, status in entries)
+            and not self.marker_of(place, entries)
+        )
+
     def choose(self, place: Place, entries: list[Found]) -> list[Kept]:
         """The entries of a directory that belong to the backup, in the same order. Sockets never do."""
         marker = self.marker_of(place, entries)

@@ -16,9 +16,8 @@ from typing import NamedTuple, Protocol
 from backup_core.engine.change_census import ChangeCensus
 from backup_core.engine.change_detection import EarlierTrees, is_unchanged
 from backup_core.engine.filters import Patterns
-from backup_core.engine.live.databases import LiveDatabases
+from backup_core.engine.live.databases import LiveDatabases, has_company
 from backup_core.engine.live.produced import Produced, made_up_directory, produced_node
-from backup_core.engine.live.sqlite_files import COMPANY
 from backup_core.engine.messages import FileOutcome
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.roots import Root, Sources, Waypoint
@@ -204,9 +203,12 @@ class SourceWalk:
             else:
                 self._builder.open(None, 0, None, count=0)
             return
-        kept = self._selection.choose(place, listing)
         beside = self._take_beside(visit)
-        if not beside and self._visit_standing(visit, listing, kept):
+        everything = self._selection.keeps_all(place, listing)
+        if not beside and everything and self._visit_standing(visit, listing, listing):
+            return
+        kept = self._selection.choose(place, listing)
+        if not beside and not everything and self._visit_standing(visit, listing, [entry.found for entry in kept]):
             return
         optional = place.patterns.selects_files and not place.inside and bool(place.relative)
         before = self._earlier.entries(visit.old_tree)
@@ -238,18 +240,22 @@ class SourceWalk:
         # The last one pushed is visited first, and trees ascend.
         self._stack[first_below:] = reversed(self._stack[first_below:])
 
-    def _visit_standing(self, visit: _Visit, listing: list[Found], kept: list[Kept]) -> bool:
-        """Take the earlier tree of a directory as it is, but for the directories in it; False when that cannot be."""
-        if self._is_stored is None or visit.place.patterns.selects_files:
+    def _visit_standing(self, visit: _Visit, listing: list[Found], found: list[Found]) -> bool:
+        """Take the earlier tree of a directory as it is, but for the directories in it; False when that cannot be.
+
+        ``found`` are those in ``listing`` that belong to the backup.
+        """
+        place = visit.place
+        if self._is_stored is None or place.patterns.selects_files:
             return False
-        record = self._ledger.standing(visit.old_tree, kept)
+        record = self._ledger.standing(visit.old_tree, found)
         if record is None:
             return False
-        below = [entry for entry in kept if entry.descend]
+        below = self._selection.choose(place, [each for each in found if stat.S_ISDIR(each.status.st_mode)])
         # Mount points have trees of their own, and databases in use are recorded with other facts than theirs.
-        if len(below) != len(record.subtrees) or any(found.name.endswith(COMPANY) for found in listing):
+        if len(below) != len(record.subtrees) or not all(entry.descend for entry in below) or has_company(listing):
             return False
-        place, counts = visit.place, self.counts
+        counts = self.counts
         counts.directories += 1
         counts.files_unchanged += record.files
         counts.total_size += record.size

@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import tzinfo
 from typing import NamedTuple
 
-from backup_core.engine.tree_ledger import TreeLedger, TreeRecord, facts_of_node, hash_of
+from backup_core.engine.tree_facts import Facts, facts_of_node, hash_of_tree
+from backup_core.engine.tree_ledger import TreeLedger, TreeRecord
 from backup_core.format.tree import Node, encode_node, encode_tree
 from backup_core.types import TreeId
 
@@ -75,7 +76,7 @@ class OpenDirectory:
         self.standing: TreeRecord | None = None
         """What is known of the earlier tree, when only the trees of the directories in it may be others. Then
         ``entries`` are these directories alone."""
-        self.facts: list[bytes | None] = [None] * count
+        self.facts: list[Facts | None] = [None] * count
         """What the ledger will remember of the entries; with it their ``subtrees`` by slot, the number of ``files`` and
         their ``size``."""
         self.subtrees: dict[int, TreeId] = {}
@@ -198,7 +199,7 @@ class TreeBuilder:
         self._ledger.note(
             tree,
             TreeRecord(
-                hash_of(facts for facts in directory.facts if facts is not None),
+                hash_of_tree([facts for facts in directory.facts if facts is not None]),
                 directory.files,
                 directory.size,
                 len(nodes) - directory.files - len(subtrees),

@@ -27,6 +27,12 @@ _NAMED_FIELDS = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns
 _MORE_FIELDS = ("st_blksize", "st_blocks")
 
 
+def has_company(listing: Sequence[Found]) -> bool:
+    """Whether a directory holds anything that may lie beside a database, in one look at all names together."""
+    names = b"/".join([name for name, _ in listing]) + b"/"
+    return any(suffix + b"/" in names for suffix in COMPANY)
+
+
 class LiveDatabases:
     """Sorts out, directory by directory, which files are databases in use and which are their company."""
 
