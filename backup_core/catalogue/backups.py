@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import ClassVar
 
 from backup_core.catalogue.row import Printable, Row
+from backup_core.deferred import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

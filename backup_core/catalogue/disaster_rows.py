@@ -5,11 +5,12 @@ An execution is resumed from here, so a row says what was chosen (backup, target
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, ClassVar
 
 from backup_core.catalogue.row import Printable, Row
+from backup_core.deferred import dataclass
 
 
 @dataclass(kw_only=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
 from backup_core.catalogue.row import Printable, Row
+from backup_core.deferred import dataclass
 
 
 class Fate(StrEnum):

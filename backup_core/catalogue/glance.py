@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from backup_core.catalogue.migrations import HEAD
 from backup_core.catalogue.row import SQLITE
 from backup_core.catalogue.sqlite_file import SQLiteFile
 from backup_core.catalogue.statements import Statements
+from backup_core.deferred import dataclass
 
 _BUSY_SECONDS = 5
 _Answer = TypeVar("_Answer")

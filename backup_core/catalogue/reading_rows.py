@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
 from backup_core.catalogue.row import Printable, Row
+from backup_core.deferred import dataclass
 
 
 @dataclass(kw_only=True)

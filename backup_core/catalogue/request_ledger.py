@@ -7,11 +7,11 @@ counts for longer than any may was written by a clock that was ahead, and is cut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from backup_core.catalogue.account_rows import AccountRow, RequestBatchRow
 from backup_core.catalogue.statements import Statements, Store
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.storage.request_ledger import Granted, Settled, WindowUse, wait_until_free
 
 _BATCHES_PER_WINDOW = 50

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from backup_core.deferred import dataclass
 
 Printable: TypeAlias = str
 """Text in which NUL and lone surrogates, which PostgreSQL refuses, are kept as escapes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from backup_core.catalogue.checked import checked
 from backup_core.catalogue.row import Row, column_types
 from backup_core.catalogue.statements import Is, Store
+from backup_core.deferred import dataclass
 
 
 @dataclass(frozen=True, slots=True)

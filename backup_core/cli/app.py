@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from backup_core.cli.frame import PROGRAM, Invocation, UsageError
 from backup_core.cli.lazy import program
 from backup_core.cli.options import Settings, parameters_of, spread
 from backup_core.cli.output import prepare_streams
+from backup_core.deferred import dataclass
 
 _HELP = """Back up files to WebDAV servers, and get them back.
 

@@ -6,7 +6,7 @@ None leaves a field as it is. Sizes and bandwidths are passed on as they were ty
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 
 from backup_core.cli.frame import UsageError
 from backup_core.cli.passwords import secret_reference
+from backup_core.deferred import dataclass
 
 _LIMITS = "Limits of the server (default: as the service type says)"
 _BANDWIDTH = "Bandwidth and traffic"

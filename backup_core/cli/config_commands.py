@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from backup_core.cli.keep_options import KeepOptions
 from backup_core.cli.live_options import LiveOptions, shown_command
 from backup_core.cli.output import Reply, facts, show_lines, table
 from backup_core.cli.passwords import reference_note, secret_reference
+from backup_core.deferred import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

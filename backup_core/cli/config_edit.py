@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated
 
 import typer
@@ -13,6 +13,7 @@ from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.keep_options import KeepOptions
 from backup_core.cli.live_options import LiveOptions
 from backup_core.cli.output import Reply
+from backup_core.deferred import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

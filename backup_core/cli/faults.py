@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_core.cli.exits import ExitCode, advice_for, exit_code_of
 from backup_core.cli.units import printable
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Cancelled
 
 if TYPE_CHECKING:

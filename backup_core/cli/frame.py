@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from backup_core.cli.logs import LogLevel, logging_to
 from backup_core.cli.options import Settings, parameters_of, spread
 from backup_core.cli.output import Reply, console, write_json
 from backup_core.clock import SystemClock
+from backup_core.deferred import dataclass
 from backup_core.progress import CancelToken, ProgressSink
 
 if TYPE_CHECKING:

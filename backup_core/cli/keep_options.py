@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from backup_core.deferred import dataclass
 
 if TYPE_CHECKING:
     from backup_core.services.retention.policy import KeepRules

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from backup_core.cli.frame import UsageError
+from backup_core.deferred import dataclass
 
 _PANEL = "Commands and databases"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from backup_core.cli.exits import ExitCode
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply, facts, show_lines, show_problems
 from backup_core.cli.passwords import secret_reference
+from backup_core.deferred import dataclass
 from backup_core.results import Outcome
 
 if TYPE_CHECKING:

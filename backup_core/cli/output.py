@@ -6,13 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, TextIO
 
 from backup_core.cli.exits import ExitCode
 from backup_core.cli.units import printable
+from backup_core.deferred import dataclass
 from backup_core.results import Problem, Severity
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from backup_core.cli.exits import ExitCode
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply, facts, show_lines, table
 from backup_core.cli.passwords import ask_password, secret_reference
+from backup_core.deferred import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +25,7 @@ from backup_core.cli.restoring.options import (
     distance,
     distance_text,
 )
+from backup_core.deferred import dataclass
 from backup_core.results import RestoreSummary
 
 if TYPE_CHECKING:

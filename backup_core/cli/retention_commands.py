@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from backup_core.cli.exits import ExitCode
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.keep_options import KeepOptions
 from backup_core.cli.output import Reply, facts, show_lines, table
+from backup_core.deferred import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply
 from backup_core.cli.system_commands import start_program
+from backup_core.deferred import dataclass
 
 _PANEL = "Control room"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 HOME_VARIABLE = "DAVAULT_HOME"

@@ -35,9 +35,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import Any, Literal, Self
+
+from backup_core.deferred import dataclass
 
 WINDOW = 60
 """Ordinary runs of the past that count."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from backup_core.deferred import dataclass
 from backup_core.engine.live.command_stream import CommandSource
 from backup_core.engine.worker_pool import StartChoice
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TypedDict
 
+from backup_core.deferred import dataclass
 from backup_core.engine.backup_options import BackupOptions
 from backup_core.engine.change_census import ChangeCensus
 from backup_core.engine.tree_builder import TreeBuilder

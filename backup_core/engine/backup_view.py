@@ -12,8 +12,8 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.engine.copies import Copies
 from backup_core.engine.file_reader import BlobMemory, FileReader
 from backup_core.engine.single_file import find_entry

@@ -14,10 +14,10 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.progress import CancelToken
 
 HEAD_BYTES = 16 * 1024

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from enum import StrEnum
 
+from backup_core.deferred import dataclass
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.target_metadata import read_attributes
 from backup_core.progress import CancelToken

@@ -13,10 +13,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from backup_core.deferred import dataclass
 from backup_core.engine.snapshot_walk import DAMAGE
 from backup_core.errors import (
     AccessDenied,

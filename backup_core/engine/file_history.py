@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from backup_core.deferred import dataclass
 from backup_core.engine.snapshot_diff import ChangeKind, kind_of_change
 from backup_core.engine.snapshot_walk import Trees
 from backup_core.format.snapshot import Snapshot

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from backup_core.deferred import dataclass
 from backup_core.engine.filters import PatternList
 from backup_core.engine.restore_layout import expand_patterns
 from backup_core.engine.snapshot_walk import DAMAGE, Source, Trees, find_sources

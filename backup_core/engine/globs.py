@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from backup_core.deferred import dataclass
 
 _POSIX_CLASSES = {
     "alnum": "0-9A-Za-z",

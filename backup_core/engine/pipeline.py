@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Protocol, TypeAlias
 
+from backup_core.deferred import dataclass
 from backup_core.engine.large_files import LARGE, CutJob, LargeFile, RangeJob
 from backup_core.engine.messages import (
     MAX_TASK_TEXT,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from backup_core.deferred import dataclass
 from backup_core.engine.sparse import ZeroBlobs
 from backup_core.repository.blob_reader import MAX_GAP, MAX_RUN
 from backup_core.types import BlobId, BlobLocation, BlobType, PackId

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.engine.copies import Copies
 from backup_core.engine.restore_content import PackWork
 from backup_core.engine.restore_entry import NO_LINK, Action, Overwrite, PlanEntry

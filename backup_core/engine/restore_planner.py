@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.engine.restore_content import ContentPlanner, Places, Use
 from backup_core.engine.restore_entry import NO_LINK, Action, Overwrite, PlanEntry
 from backup_core.engine.restore_existing import Blob, Judge, Judgement, Wanted

@@ -6,9 +6,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from backup_core.deferred import dataclass
 from backup_core.engine.restore_entry import Action, PlanEntry
 from backup_core.engine.restore_existing import Blob, Judge, Judgement, Wanted, matching_blobs
 from backup_core.engine.snapshot_walk import Selection, Step

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from backup_core.deferred import dataclass
 from backup_core.engine.live.produced import Produced
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.source import join

@@ -7,9 +7,10 @@ of change are those of ``restic diff`` ("Comparing Snapshots" in its manual).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import StrEnum
 
+from backup_core.deferred import dataclass
 from backup_core.engine.snapshot_walk import Trees
 from backup_core.format.snapshot import Snapshot
 from backup_core.format.tree import Node

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.types import PackId
 

@@ -7,9 +7,9 @@ out to be damaged, the directories that use them are read again (from the local 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from backup_core.deferred import dataclass
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.snapshot_walk import DAMAGE
 from backup_core.errors import BackupError

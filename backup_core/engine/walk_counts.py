@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from backup_core.deferred import dataclass
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt, UnsupportedVersion
 from backup_core.format.ids import ID_BYTES, to_hex
 from backup_core.format.json_fields import integer_of, parse_object, text_of

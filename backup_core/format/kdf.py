@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt, UnsupportedVersion
 from backup_core.format.cipher import MasterKey
 from backup_core.types import Secret

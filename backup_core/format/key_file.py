@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from backup_core.deferred import dataclass
 from backup_core.errors import UnsupportedVersion
 from backup_core.format.cipher import MasterKey, Sealer
 from backup_core.format.go_text import json_text

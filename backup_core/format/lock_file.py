@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from backup_core.deferred import dataclass
 from backup_core.format.go_text import json_text
 from backup_core.format.go_time import format_datetime, parse_datetime
 from backup_core.format.json_fields import UINT32, flag_of, integer_of, parse_object, text_of

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 
+from backup_core.deferred import dataclass
 from backup_core.errors import AuthenticationFailed, Corrupt
 from backup_core.format.cipher import OVERHEAD, Sealer
 from backup_core.types import BlobId, BlobType, Buffer, PackedBlob, PackId

@@ -23,7 +23,6 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, Corrupt
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.types import Buffer, PackId

@@ -11,9 +11,10 @@ A snapshot dated in the future is kept, and counts for no rule: a wrong clock mu
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 FUTURE_TOLERANCE = timedelta(minutes=10)

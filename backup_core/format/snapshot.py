@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt
 from backup_core.format.go_text import json_text
 from backup_core.format.go_time import format_datetime, parse_datetime

@@ -9,11 +9,11 @@ from __future__ import annotations
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from functools import lru_cache
 from typing import Any
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt
 from backup_core.format.file_mode import go_mode, unix_mode
 from backup_core.format.go_text import json_bytes, json_name, json_text, unquote

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 
+from backup_core.deferred import dataclass
 from backup_core.reports.forecast import Forecast
 from backup_core.reports.frames import Frames
 from backup_core.reports.records import ClientFigures, Figures

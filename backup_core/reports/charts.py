@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
+from backup_core.deferred import dataclass
 from backup_core.reports import chart_style as style
 from backup_core.reports.chart_style import Chart, size
 from backup_core.reports.forecast import forecast_band

@@ -10,11 +10,12 @@ asks for no model of growth, keeps the effect of cleanups, and is the same for t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+
+from backup_core.deferred import dataclass
 
 BLOCK = 7
 """Days."""

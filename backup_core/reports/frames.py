@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
@@ -13,6 +12,7 @@ from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.disaster_rows import RecoveryRunRow
 from backup_core.catalogue.restore_rows import RestoreSessionRow
 from backup_core.catalogue.rows import RunRow
+from backup_core.deferred import dataclass
 from backup_core.engine.local_zone import LocalZone
 from backup_core.reports import schema
 

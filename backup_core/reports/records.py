@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Self
 
+from backup_core.deferred import dataclass
 from backup_core.reports.forecast import Forecast
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 import pandas as pd
 
+from backup_core.deferred import dataclass
 from backup_core.reports import measures
 from backup_core.reports.attention import Attention, look_closely
 from backup_core.reports.forecast import Forecast, forecast_limit

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+
+from backup_core.deferred import dataclass
 
 MOMENT = "datetime64[us, UTC]"
 """Moments are aware, in UTC; days and months are those of the zone that the frames were loaded with."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from backup_core.deferred import dataclass
 from backup_core.reports.chart_style import size as short_size
 from backup_core.reports.forecast import HORIZON, Forecast
 from backup_core.reports.records import ClientFigures

@@ -7,8 +7,8 @@ is returned as problems; only not being able to look is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt, NotFound, ShortRead
 from backup_core.format.cipher import Sealer
 from backup_core.format.ids import from_hex, sha256, to_hex

@@ -8,11 +8,11 @@ with another one (``services.key_care.rotation``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from backup_core.deferred import dataclass
 from backup_core.errors import (
     AuthenticationFailed,
     Corrupt,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from backup_core.deferred import dataclass
 from backup_core.format.lock_file import STALE_AFTER, LockFile
 from backup_core.repository.processes import process_alive
 from backup_core.types import LockId

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import platform
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from backup_core.deferred import dataclass
 
 
 def default_hostname() -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeAlias
 
+from backup_core.deferred import dataclass
 from backup_core.errors import BlobMissing, ConfigError
 from backup_core.types import BlobId, BlobLocation, BlobType, IndexId, PackedBlob, PackId
 

@@ -10,11 +10,11 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, RepositoryError
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.format.layout import FileKind, pack_name

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from backup_core.catalogue.rows import ValidationRow
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Cancelled, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import CheckSummary, Problem, Severity

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import BackupSummary, PlannedCost

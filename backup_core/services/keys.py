@@ -6,11 +6,11 @@ import base64
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_core.config.home import Home
 from backup_core.config.secrets import resolve_secret, stored_form
+from backup_core.deferred import dataclass
 from backup_core.services.private_files import write_private_file
 from backup_core.types import Secret
 

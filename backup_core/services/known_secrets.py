@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from backup_core.config.secrets import resolve_secret
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.services.keys import KEY_VARIABLE
 from backup_core.types import Secret

@@ -10,7 +10,6 @@ import logging
 import smtplib
 import ssl
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -18,6 +17,7 @@ from backup_core.catalogue.catalogue import Catalogue
 from backup_core.clock import Clock
 from backup_core.config.notifications import NotificationSettings
 from backup_core.config.secrets import resolve_secret
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.types import Secret
 

@@ -10,8 +10,9 @@ is: *logical* (what a restore writes) or *stored* (what lies on the server).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from backup_core.deferred import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from backup_core.clock import Clock
 from backup_core.config.home import Home
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, Corrupt, ListingUnproved, NotARepository, RepositoryExists, WrongKey
 from backup_core.format.cipher import MasterKey
 from backup_core.progress import CancelToken, ProgressTracker

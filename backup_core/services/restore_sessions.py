@@ -8,13 +8,13 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.catalogue.restore_rows import RestoreSessionRow
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.errors import Cancelled, CatalogueError
 from backup_core.progress import CancelToken, Progress, ProgressSink
 from backup_core.repository.options import default_hostname

@@ -6,7 +6,6 @@ import random
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock, SystemClock
@@ -14,6 +13,7 @@ from backup_core.config.clients import SECRETS
 from backup_core.config.home import Home
 from backup_core.config.models import ClientConfig
 from backup_core.config.secrets import IN_MEMORY, parse_secret
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, ConfigError
 from backup_core.progress import CancelToken
 from backup_core.services.accounts.accounts import Accounts

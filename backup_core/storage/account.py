@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from backup_core.deferred import dataclass
 from backup_core.storage.bandwidth import Throttles
 from backup_core.storage.request_ledger import Priority, RequestLedger
 

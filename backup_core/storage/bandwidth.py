@@ -7,10 +7,10 @@ bucket (ITU-T I.371, annex A): one number, the moment at which all that was let 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from datetime import datetime, time
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.progress import CancelToken
 
 SLOWEST = 1024

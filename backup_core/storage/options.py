@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
+from backup_core.deferred import dataclass
 from backup_core.storage.retry import RetryPolicy
 from backup_core.types import Secret
 

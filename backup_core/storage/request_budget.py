@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.storage.request_ledger import MemoryLedger, Priority, RequestLedger, Settled, allowance
 
 HOLD_SECONDS = 600.0

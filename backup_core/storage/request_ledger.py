@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 
 SPARE_SHARE = 0.03
 """Of the window; kept for what cannot wait: renewing locks, and tidying up after a cancelled run."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.errors import AmbiguousReply, ConnectionLost, RateLimited, ShortRead, StorageError
 from backup_core.progress import CancelToken
 

@@ -7,9 +7,10 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from backup_core.deferred import dataclass
 
 
 @dataclass(frozen=True, slots=True)

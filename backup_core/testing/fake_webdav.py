@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote
 
 import httpx
+
+from backup_core.deferred import dataclass
 
 BASE = "/dav/backups/"
 HOST = "dav.example.com"

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConnectionLost
 from backup_core.storage.backend import Backend, Listing, ObjectInfo, Promises, RequestCounter, Space
 from backup_core.storage.names import as_views

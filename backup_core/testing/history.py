@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from backup_core.catalogue.backups import KnownBackup
@@ -17,6 +17,7 @@ from backup_core.catalogue.disaster_rows import RecoveryRunRow
 from backup_core.catalogue.reading_rows import SpaceReadingRow, StorageReadingRow
 from backup_core.catalogue.rows import RunRow, ValidationRow
 from backup_core.config.models import BackupConfig, ClientConfig
+from backup_core.deferred import dataclass
 from backup_core.testing.clocks import ManualClock
 
 _MIB = 1024**2

@@ -8,10 +8,10 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import chdir
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from backup_core.deferred import dataclass
 from backup_core.testing.trees import BASE_TIME_NS
 
 KIB = 1024

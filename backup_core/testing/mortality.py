@@ -17,11 +17,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, ConnectionLost
 from backup_core.storage import registry
 from backup_core.storage.backend import Promises

@@ -14,7 +14,7 @@ import threading
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import format_datetime
 from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 import httpx
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.types import Secret
 
 ORIGIN = "https://dav.jianguoyun.com"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
 from backup_core.clock import Clock, SystemClock
+from backup_core.deferred import dataclass
 from backup_core.engine.archiver import BackupOptions, run_backup
 from backup_core.engine.restore_plan import plan_restore
 from backup_core.engine.restore_run import run_restore

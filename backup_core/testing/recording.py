@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from backup_core.deferred import dataclass
 from backup_core.storage.backend import Backend, Listing, ObjectInfo, Promises, RequestCounter, Space
 from backup_core.storage.names import as_views
 from backup_core.types import Buffer

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 from backup_core.config.models import BackupConfig, ClientConfig
+from backup_core.deferred import dataclass
 from backup_core.results import Outcome
 from backup_core.services.application import Application, open_application
 from backup_core.storage import registry

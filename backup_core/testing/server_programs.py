@@ -15,12 +15,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from backup_core.clock import SystemClock
+from backup_core.deferred import dataclass
 
 USER, PASSWORD = "u", "p"
 _MODULES = Path("/usr/lib/apache2/modules")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from backup_core.deferred import dataclass
 from backup_core.services.embedded import make_application, make_server
 from backup_core.types import Secret
 

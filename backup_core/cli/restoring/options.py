@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from backup_core.cli import units
 from backup_core.cli.frame import UsageError
+from backup_core.deferred import dataclass
 
 
 class Overwrite(StrEnum):

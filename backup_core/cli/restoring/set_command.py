@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from backup_core.cli.exits import ExitCode
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply, show_lines, table
 from backup_core.cli.restoring.options import AtOption, Manner, Selected, moment_of
+from backup_core.deferred import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

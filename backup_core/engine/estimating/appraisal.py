@@ -11,9 +11,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
+from backup_core.deferred import dataclass
 from backup_core.engine.estimating.sample import Candidate, SizeSample, Stratum, lot
 from backup_core.format.chunker import MAX, Chunker
 from backup_core.format.cipher import OVERHEAD

@@ -13,11 +13,12 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import IO, Self
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.engine.commands import GRACE_SECONDS, CommandLine, shown
 from backup_core.errors import SourceError
 from backup_core.progress import CancelToken

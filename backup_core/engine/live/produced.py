@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.engine.live.command_stream import CommandSource, CommandStream
 from backup_core.engine.source import group_name, user_name
 from backup_core.engine.source_content import ContentReader

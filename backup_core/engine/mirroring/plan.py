@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from backup_core.deferred import dataclass
 from backup_core.engine.snapshot_walk import DAMAGE
 from backup_core.errors import ConfigError
 from backup_core.format.ids import to_hex

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.engine.mirroring.plan import MirrorPlan
 from backup_core.repository.repository import Repository
 from backup_core.results import Outcome, Problem, Severity

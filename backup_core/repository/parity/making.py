@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from backup_core.deferred import dataclass
 from backup_core.errors import RepositoryError
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.format.layout import is_id

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Corrupt, ListingUnproved, NotFound, ShortRead
 from backup_core.format.layout import is_id
 from backup_core.format.parity import ParityHeader, decode_header, header_length, trailer_length

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt, NotFound, ShortRead
 from backup_core.format.layout import pack_name
 from backup_core.format.parity import ParityLayout, rebuilt_row, sum_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Corrupt, FormatError, NotFound, ShortRead, StorageError
 from backup_core.format.compression import unpack_unpacked
 from backup_core.format.ids import to_hex

@@ -4,9 +4,9 @@ longer lists the damaged ones, and they are removed from the server. Their bytes
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt, RepositoryError
 from backup_core.format.ids import from_hex, to_hex
 from backup_core.format.layout import FileKind, pack_name

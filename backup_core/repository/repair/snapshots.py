@@ -8,10 +8,11 @@ was in it. The copy is tagged ``repaired``, and says which snapshot it was made 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC
 from typing import TypeAlias
 
+from backup_core.deferred import dataclass
 from backup_core.errors import BlobMissing, Corrupt
 from backup_core.format.snapshot import Snapshot
 from backup_core.format.tree import Node, encode_node, encode_tree

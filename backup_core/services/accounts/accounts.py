@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock
 from backup_core.config.clients import ClientConfig
 from backup_core.config.timetables import parse_timetable
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.services.accounts.forecast import (
     AccountForecast,

@@ -7,9 +7,9 @@ known of the account; so does whoever wants to say "this will not fit into the m
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from backup_core.deferred import dataclass
 from backup_core.storage.bandwidth import Timetable
 from backup_core.storage.request_ledger import WindowUse
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from backup_core.config.clients import ClientConfig
+from backup_core.deferred import dataclass
 from backup_core.storage.registry import WEBDAV_SCHEMES, scheme_of
 
 _DEFAULT_PORTS = {"http": 80, "dav": 80, "webdav": 80, "https": 443, "davs": 443, "webdavs": 443}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ from backup_core.config.recovery_checks import (
 )
 from backup_core.config.recovery_plans import RecoveryStep
 from backup_core.config.secrets import resolve_secret
+from backup_core.deferred import dataclass
 from backup_core.engine.commands import CommandLine, run_command, shown
 from backup_core.errors import BackupError, Cancelled
 from backup_core.progress import CancelToken

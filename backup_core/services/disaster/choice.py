@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup_core.config.home import file_stem
 from backup_core.config.recovery_plans import RecoveryPlan, RecoveryStep
+from backup_core.deferred import dataclass
 from backup_core.engine.commands import CommandLine, shown
 from backup_core.errors import BackupError, Cancelled
 from backup_core.services.disaster.records import PlannedStep, Preview

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from backup_core.config.recovery_plans import RecoveryPlan
+from backup_core.deferred import dataclass
 
 LEAST_BYTES = 1 << 20
 """Restores of less say nothing about speed."""

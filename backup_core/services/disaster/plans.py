@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from backup_core.catalogue.disaster_rows import PlanRow
 from backup_core.clock import Clock
 from backup_core.config.recovery_plan_files import dump_plans, load_plans
 from backup_core.config.recovery_plans import RecoveryPlan
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.services.moments import to_local
 

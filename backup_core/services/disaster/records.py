@@ -6,11 +6,12 @@ Durations are seconds, moments naive and in local time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from backup_core.deferred import dataclass
 from backup_core.services.findings import Finding, FindingLevel
 
 Mode = Literal["drill", "execution"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup_core.config.recovery_plans import RecoveryPlan
+from backup_core.deferred import dataclass
 from backup_core.errors import RestoreError
 from backup_core.progress import CancelToken, ProgressSink
 from backup_core.services.disaster.acts import Surroundings

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Cancelled, RestoreError
 from backup_core.progress import CancelToken, ProgressSink
 from backup_core.results import RestoreSummary, Severity

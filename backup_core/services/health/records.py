@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from backup_core.deferred import dataclass
 from backup_core.services.findings import FindingLevel
 
 

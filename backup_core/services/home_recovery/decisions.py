@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from backup_core.config.models import BackupConfig, ClientConfig
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.format.snapshot import Snapshot
 from backup_core.services.home_recovery.wishes import GivenKey

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from backup_core.config.models import ClientConfig
+from backup_core.deferred import dataclass
 from backup_core.types import Secret
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.models import BackupConfig
 from backup_core.config.secrets import IN_MEMORY, is_reference, resolve_secret
 from backup_core.config.strength import weakness
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, ConfigError
 from backup_core.format.kdf import ScryptParameters
 from backup_core.progress import CancelToken, ProgressSink, no_progress

@@ -7,10 +7,10 @@ whole. The old repository stays as it is until somebody deletes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupExecutionError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import Outcome

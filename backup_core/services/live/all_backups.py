@@ -10,10 +10,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Cancelled
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import BackupSummary, Outcome

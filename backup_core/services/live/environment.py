@@ -14,10 +14,10 @@ Commands inherit this program's environment without the variables in which secre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.engine.live.command_stream import CommandSource
 from backup_core.services.known_secrets import KnownSecrets, known_secrets
 from backup_core.services.repositories import OpenRepository

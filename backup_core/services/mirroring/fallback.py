@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.engine.copies import Copies, Spare
 from backup_core.errors import BackupError, Cancelled, RepositoryError
 from backup_core.format.snapshot import Snapshot

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from backup_core.catalogue.rows import RunRow
 from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.models import BackupConfig
+from backup_core.deferred import dataclass
 from backup_core.engine.mirroring.run import mirror
 from backup_core.engine.mirroring.summary import MirrorSummary
 from backup_core.errors import Cancelled, CatalogueError, ConfigError, NotARepository

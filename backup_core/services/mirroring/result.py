@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from backup_core.deferred import dataclass
 from backup_core.results import Outcome, Problem
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.config.secrets import resolve_secret, stored_form
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError
 from backup_core.repository.options import default_hostname
 from backup_core.services.moments import to_local

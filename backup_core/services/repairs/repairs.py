@@ -6,9 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, StorageError
 from backup_core.format.ids import to_hex
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress

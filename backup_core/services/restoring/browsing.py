@@ -12,7 +12,6 @@ import mimetypes
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from wsgidav.dav_error import HTTP_FORBIDDEN, DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 from wsgidav.wsgidav_app import WsgiDAVApp
 
+from backup_core.deferred import dataclass
 from backup_core.engine.backup_view import BackupView, Entry
 from backup_core.engine.file_reader import FileReader
 from backup_core.errors import BackupError

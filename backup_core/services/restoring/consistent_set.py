@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from backup_core.config.home import file_stem
+from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, Cancelled, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import RestoreSummary

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 

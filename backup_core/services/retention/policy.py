@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from backup_core.config.models import BackupConfig
 from backup_core.config.spans import parse_span
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
 from backup_core.config.models import BackupConfig
 from backup_core.config.sizes import parse_size
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, RepositoryError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.repository import reserve

@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from backup_core.catalogue.rows import RunRow
+from backup_core.deferred import dataclass
 from backup_core.errors import Cancelled, CatalogueError
 from backup_core.repository.options import default_hostname
 from backup_core.results import Outcome

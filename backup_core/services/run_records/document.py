@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, NamedTuple
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Corrupt
 
 VERSION = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.services.service_manager.unit import Scope, Unit, is_ours
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from backup_core.config.home import Home
+from backup_core.deferred import dataclass
 
 _TIMEOUT = 5.0
 _OPEN = build_opener(ProxyHandler({})).open

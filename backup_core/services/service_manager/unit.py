@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 MARK = "# Written by davault service install; changes belong into a drop-in (systemctl edit davault.service)."

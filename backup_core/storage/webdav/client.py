@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
@@ -19,6 +18,7 @@ import webdav4.client
 from webdav4.http import Method
 
 from backup_core.clock import Clock
+from backup_core.deferred import dataclass
 from backup_core.errors import AccessDenied, AmbiguousReply, ConnectionLost, ShortRead, StorageError, Unsupported
 from backup_core.progress import CancelToken
 from backup_core.storage.backend import RequestCounter

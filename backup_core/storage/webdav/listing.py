@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import quote, unquote, urlsplit
 
+from backup_core.deferred import dataclass
 from backup_core.errors import Unsupported
 from backup_core.storage.webdav.multistatus import MOST_ENTRIES, Entry
 from backup_core.storage.webdav.profiles import SUSPICIOUS_PAGES, Profile

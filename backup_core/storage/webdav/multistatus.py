@@ -7,9 +7,10 @@ their own error status do not count. Nothing else of the document is kept.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from xml.parsers import expat
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ShortRead, Unsupported
 
 LONGEST_TEXT = 64 * 1024

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.storage.backend import Promises
 from backup_core.storage.options import BackendOptions

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 Segments = tuple[str, ...]
