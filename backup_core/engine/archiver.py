@@ -24,7 +24,7 @@ from backup_core.engine.estimating.rehearsal import DrySink, planned_cost
 from backup_core.engine.live.databases import LiveDatabases
 from backup_core.engine.live.produced import Produced, Producer
 from backup_core.engine.live.sqlite_files import begins_as_database
-from backup_core.engine.local_zone import LocalZone
+from backup_core.engine.local_zone import LocalZone, zone_mark
 from backup_core.engine.messages import Settings
 from backup_core.engine.pipeline import Pipeline
 from backup_core.engine.roots import resolve_sources
@@ -268,7 +268,7 @@ class _Run:
     def _walk(
         self, sink: FileSink, save_tree: Callable[[bytes], TreeId], drain: Callable[[], None] = lambda: None
     ) -> BackupResult:
-        earlier = EarlierTrees(self._repository, self._note_damage)
+        earlier = EarlierTrees(self._repository.reader, self._note_damage)
         index = self._repository.index
         if self._kind == "incremental":
             self._ledger = self._ledger_file().load(index.index_ids)
@@ -308,7 +308,8 @@ class _Run:
 
     def _ledger_file(self) -> LedgerFile:
         repository = self._repository
-        return LedgerFile(repository.cache, repository.sealer(), sources=[self._config_tag, *self._sources.paths])
+        sources = [self._config_tag, *self._sources.paths]
+        return LedgerFile(repository.cache, repository.sealer(), sources=sources, zone=zone_mark())
 
     def _read_standing(self, tree: TreeId) -> Sequence[Node]:
         """A directory of the earlier backup whose files count as unchanged already."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from backup_core.engine.snapshot_walk import DAMAGE
+from backup_core.engine.source import Found
+from backup_core.engine.tree_splicing import Compared, spliced
 from backup_core.errors import BackupError
 from backup_core.format.snapshot import Snapshot
 from backup_core.format.tree import Node
@@ -45,7 +47,11 @@ class Trees(Protocol):
     """What is needed of a repository to look at an earlier backup."""
 
     def read_tree(self, tree: TreeId, *, keep: bool) -> list[Node]:
-        """The entries of a directory, sorted by name; ``keep`` as in ``Repository``."""
+        """The entries of a directory, sorted by name; ``keep`` as in ``BlobReader``."""
+        ...
+
+    def tree_text(self, tree: TreeId) -> bytes:
+        """The directory as it is stored."""
         ...
 
 
@@ -66,3 +72,16 @@ class EarlierTrees:
         except DAMAGE as error:
             self._on_damage(tree, error)
             return {}
+
+    def compare(self, tree: TreeId | None, digests: bytes, found: Sequence[Found]) -> Compared:
+        """A directory beside its entries ``found`` now. ``digests`` as the ledger has them, which may be empty."""
+        if tree is not None and digests:
+            try:
+                same = spliced(self._trees.tree_text(tree), digests, found)
+            except DAMAGE as error:
+                self._on_damage(tree, error)
+                return Compared(0, {})
+            if same is not None:
+                return same
+        nodes = self.entries(tree)
+        return Compared(len(nodes), nodes)

@@ -26,6 +26,7 @@ from backup_core.engine.source import Found, describes, join, list_directory, ma
 from backup_core.engine.source_problems import SourceProblems
 from backup_core.engine.tree_builder import Earlier, OpenDirectory, TreeBuilder
 from backup_core.engine.tree_ledger import TreeLedger
+from backup_core.engine.tree_splicing import Compared, Unchanged
 from backup_core.engine.walk_counts import WalkCounts
 from backup_core.errors import SourceError
 from backup_core.format.ids import ids_in
@@ -160,14 +161,9 @@ class SourceWalk:
         if file.content is None:
             self._builder.put(directory, slot, None)
             return
-        node, counts = produced_node(file, name), self.counts
-        counts.total_size += node.size
-        if old is None or old.type != "file":
-            counts.files_new += 1
-        elif (old.size, old.content) == (node.size, node.content):
-            counts.files_unchanged += 1
-        else:
-            counts.files_changed += 1
+        node = produced_node(file, name)
+        same = old is not None and (old.size, old.content) == (node.size, node.content)
+        self.counts.file(node, old, unchanged=same)
         self._on_entry(file.path, 0, 1)
         self._builder.put(directory, slot, node)
 
@@ -211,25 +207,29 @@ class SourceWalk:
         if not beside and not everything and self._visit_standing(visit, listing, [entry.found for entry in kept]):
             return
         optional = place.patterns.selects_files and not place.inside and bool(place.relative)
-        before = self._earlier.entries(visit.old_tree)
+        compared = self._compare(visit, listing, kept, outputs=bool(beside))
+        before, unchanged = compared.nodes, compared.unchanged
         prefix = join(place.path, b"")
         databases: frozenset[bytes] = frozenset()
         if self._databases is not None:
             kept, databases = self._databases.settle(prefix, listing, kept, before)
-        earlier = Earlier(visit.old, visit.old_tree, len(before))
+        earlier = Earlier(visit.old, visit.old_tree, compared.entries)
         count = len(kept) + len(beside)
         directory = self._builder.open(
             visit.parent, visit.slot, visit.node, count=count, earlier=earlier, optional=optional
         )
         self.counts.directories += 1
-        if before and any(entry.found.name not in before for entry in kept):
-            self.census.directory(prefix, before, {entry.found.name for entry in kept})
+        self._note_new_names(prefix, before, kept, unchanged)
+        if unchanged.nodes:
+            self._put_unchanged(place, directory, kept, unchanged)
         listed = self._ledger.lists(visit.old_tree)
         first_below = len(self._stack)
         places = self._place_outputs(beside, kept, directory, before) if beside else None
         for slot, (found, relative, descend, inside) in enumerate(kept):
             if slot & 0xFF == 0xFF:
                 self._sink.pump(wait=False)
+            if slot in unchanged.nodes:
+                continue
             name, status = found
             at = places[name] if places is not None else slot
             entry = _Entry(prefix + name, name, status, directory, at, before.get(name), listed, name in databases)
@@ -239,6 +239,29 @@ class SourceWalk:
                 self._entry(entry)
         # The last one pushed is visited first, and trees ascend.
         self._stack[first_below:] = reversed(self._stack[first_below:])
+
+    def _compare(self, visit: _Visit, listing: list[Found], kept: list[Kept], *, outputs: bool) -> Compared:
+        """A directory beside its earlier tree; entry by entry, unless nothing but its own files counts in it."""
+        record = self._ledger.known(visit.old_tree)
+        plain = self._is_stored is not None and not visit.place.patterns.selects_files and not outputs
+        digests = record.digests if record is not None and plain and not has_company(listing) else b""
+        return self._earlier.compare(visit.old_tree, digests, [entry.found for entry in kept])
+
+    def _note_new_names(self, prefix: bytes, before: dict[bytes, Node], kept: list[Kept], unchanged: Unchanged) -> None:
+        """Unchanged entries are there before and after."""
+        if before and len(unchanged.nodes) < len(kept):
+            now = {entry.found.name for slot, entry in enumerate(kept) if slot not in unchanged.nodes}
+            if not now.issubset(before):
+                self.census.directory(prefix, before, now)
+
+    def _put_unchanged(self, place: Place, directory: OpenDirectory, kept: list[Kept], unchanged: Unchanged) -> None:
+        """Take over what an earlier tree says of many entries."""
+        every = [kept[slot].found.status for slot in unchanged.nodes]
+        sizes = [status.st_size for status in every if stat.S_ISREG(status.st_mode)]
+        files, size = len(sizes), sum(sizes)
+        self.counts.unchanged(files=files, size=size, others=len(every) - files)
+        self._on_entry(place.path, size, len(every))
+        self._builder.put_unchanged(directory, unchanged, files=files, size=size)
 
     def _visit_standing(self, visit: _Visit, listing: list[Found], found: list[Found]) -> bool:
         """Take the earlier tree of a directory as it is, but for the directories in it; False when that cannot be.
@@ -255,11 +278,8 @@ class SourceWalk:
         # Mount points have trees of their own, and databases in use are recorded with other facts than theirs.
         if len(below) != len(record.subtrees) or not all(entry.descend for entry in below) or has_company(listing):
             return False
-        counts = self.counts
-        counts.directories += 1
-        counts.files_unchanged += record.files
-        counts.total_size += record.size
-        counts.others_unchanged += record.others
+        self.counts.directories += 1
+        self.counts.unchanged(files=record.files, size=record.size, others=record.others)
         self._on_entry(place.path, record.size, record.files + record.others)
         earlier = Earlier(visit.old, visit.old_tree)
         directory = self._builder.open_standing(visit.parent, visit.slot, visit.node, earlier=earlier, record=record)
@@ -323,7 +343,7 @@ class SourceWalk:
             earlier = Earlier(old, old.subtree if old else None, len(self._earlier.entries(old.subtree)) if old else 0)
             self._builder.open(entry.parent, entry.slot, node, count=0, earlier=earlier)
         else:
-            self._count_other(node, entry.old)
+            self.counts.other(node, entry.old)
             self._on_entry(entry.path, 0, 1)
             self._put(entry, node)
 
@@ -332,8 +352,7 @@ class SourceWalk:
         if self._is_stored is not None and old is not None and is_unchanged(old, entry.status):
             content = old.content or ()
             if entry.listed or all(map(self._is_stored, content)):
-                self.counts.files_unchanged += 1
-                self.counts.total_size += node.size
+                self.counts.unchanged(files=1, size=node.size)
                 self._on_entry(entry.path, node.size, 1)
                 if node is not old:
                     node.content = content
@@ -361,32 +380,13 @@ class SourceWalk:
             node.size, node.content = outcome.size, content
         elif (node.size, node.content) != (outcome.size, content):
             node = replace(node, size=outcome.size, content=content)
-        self._count_file(entry, node)
+        self.counts.file(node, entry.old, unchanged=is_unchanged(entry.old, entry.status))
         self.census.file(entry.path, entry.name, node, entry.old)
         self._on_entry(entry.path, 0, 1)
         self._put(entry, node)
 
     def _put(self, entry: _Entry, node: Node) -> None:
         self._builder.put(entry.parent, entry.slot, node, same=node is entry.old)
-
-    def _count_file(self, entry: _Entry, node: Node) -> None:
-        old, counts = entry.old, self.counts
-        counts.total_size += node.size
-        if old is None or old.type != "file":
-            counts.files_new += 1
-        elif is_unchanged(old, entry.status):
-            counts.files_unchanged += 1
-        else:
-            counts.files_changed += 1
-
-    def _count_other(self, node: Node, old: Node | None) -> None:
-        counts = self.counts
-        if old is None or old.type != node.type:
-            counts.others_new += 1
-        elif (old.mtime_ns, old.ctime_ns, old.inode) == (node.mtime_ns, node.ctime_ns, node.inode):
-            counts.others_unchanged += 1
-        else:
-            counts.others_changed += 1
 
     def _make_node(self, entry: _Entry) -> Node | None:
         """The node of an entry, the earlier one if it fits; None when there is none to be had, which was told then."""

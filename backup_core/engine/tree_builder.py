@@ -13,8 +13,9 @@ from dataclasses import replace
 from datetime import tzinfo
 from typing import NamedTuple
 
-from backup_core.engine.tree_facts import Facts, facts_of_node, hash_of_tree
+from backup_core.engine.tree_facts import Facts, digest_of, facts_of_node, hash_of_tree
 from backup_core.engine.tree_ledger import TreeLedger, TreeRecord
+from backup_core.engine.tree_splicing import Unchanged
 from backup_core.format.tree import Node, encode_node, encode_tree
 from backup_core.types import TreeId
 
@@ -36,6 +37,7 @@ class OpenDirectory:
     """A directory that waits for some of its nodes."""
 
     __slots__ = (
+        "digests",
         "earlier",
         "entries",
         "facts",
@@ -77,8 +79,9 @@ class OpenDirectory:
         """What is known of the earlier tree, when only the trees of the directories in it may be others. Then
         ``entries`` are these directories alone."""
         self.facts: list[Facts | None] = [None] * count
-        """What the ledger will remember of the entries; with it their ``subtrees`` by slot, the number of ``files`` and
-        their ``size``."""
+        """What the ledger will remember of the entries; with it ``digest_of`` each of them, their ``subtrees`` by slot,
+        the number of ``files`` and their ``size``."""
+        self.digests: list[bytes] = [b""] * count
         self.subtrees: dict[int, TreeId] = {}
         self.files = 0
         self.size = 0
@@ -146,6 +149,20 @@ class TreeBuilder:
         if not directory.missing:
             self._settle(directory)
 
+    def put_unchanged(self, directory: OpenDirectory, unchanged: Unchanged, *, files: int, size: int) -> None:
+        """Give all entries of a directory of which the earlier tree has the very nodes, ``files`` of them files with
+        ``size`` bytes in all."""
+        for slot, node in unchanged.nodes.items():
+            directory.entries[slot] = node
+            directory.facts[slot] = unchanged.facts[slot]
+            directory.digests[slot] = unchanged.digests[slot]
+        directory.missing -= len(unchanged.nodes)
+        directory.same += len(unchanged.nodes)
+        directory.files += files
+        directory.size += size
+        if not directory.missing:
+            self._settle(directory)
+
     def _set(self, directory: OpenDirectory, slot: int, node: Node | None, *, same: bool) -> None:
         directory.missing -= 1
         directory.same += same
@@ -155,7 +172,8 @@ class TreeBuilder:
             directory.entries[slot] = node
             return
         directory.entries[slot] = node if same else encode_node(node, self._zone)
-        directory.facts[slot] = facts_of_node(node)
+        directory.facts[slot] = facts = facts_of_node(node)
+        directory.digests[slot] = digest_of(facts)
         if node.type == "file":
             directory.files += 1
             directory.size += node.size
@@ -193,19 +211,20 @@ class TreeBuilder:
     def _tree_of(self, directory: OpenDirectory, nodes: list[Node | bytes]) -> TreeId:
         earlier = directory.earlier
         tree = earlier.tree if len(nodes) == directory.same == earlier.entries else None
-        if tree is None:
-            tree = self._save_tree(encode_tree([self._encoded(node) for node in nodes]))
-        subtrees = tuple([directory.subtrees[slot] for slot in sorted(directory.subtrees)])
-        self._ledger.note(
-            tree,
-            TreeRecord(
+        record = self._ledger.known(tree)
+        if record is None:
+            subtrees = tuple([directory.subtrees[slot] for slot in sorted(directory.subtrees)])
+            record = TreeRecord(
                 hash_of_tree([facts for facts in directory.facts if facts is not None]),
                 directory.files,
                 directory.size,
                 len(nodes) - directory.files - len(subtrees),
                 subtrees,
-            ),
-        )
+            )
+        if tree is None:
+            tree = self._save_tree(encode_tree([self._encoded(node) for node in nodes]))
+            record = record._replace(digests=b"".join(directory.digests))
+        self._ledger.note(tree, record)
         return tree
 
     def _standing_tree(self, directory: OpenDirectory, record: TreeRecord) -> TreeId:

@@ -21,6 +21,7 @@ from backup_core.format.tree import Node, go_mode, unix_mode
 _STEADY = 2
 """Version of ``marshal`` in which equal values have equal bytes; later ones tell apart who else refers to a value."""
 
+DIGEST_BYTES = 16
 _NONE_SUCH = -1
 
 Row: TypeAlias = tuple[int, ...]
@@ -72,6 +73,19 @@ def hash_of_directory(found: Sequence[Found]) -> bytes:
     rows = _rows(found)
     owners = {(uid, gid, user_name(uid), group_name(gid)) for uid, gid in set(map(_owners_of, rows))}
     return _hash([name for name, _ in found], rows, owners)
+
+
+def facts_of_directory(found: Sequence[Found]) -> list[Facts]:
+    """What is compared of each entry as it is on the disk now."""
+    return [
+        Facts(name, row, user_name(row[_UID]), group_name(row[_GID]))
+        for (name, _), row in zip(found, _rows(found), strict=True)
+    ]
+
+
+def digest_of(entry: Facts) -> bytes:
+    """The facts of one entry in ``DIGEST_BYTES``."""
+    return blake2b(dumps(tuple(entry), _STEADY), digest_size=DIGEST_BYTES).digest()
 
 
 def _hash(names: list[bytes], rows: list[Row], owners: Iterable[tuple[int, int, str, str]]) -> bytes:

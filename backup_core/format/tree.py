@@ -29,12 +29,14 @@ __all__ = [
     "encode_node",
     "encode_tree",
     "go_mode",
+    "split_tree",
     "unix_mode",
 ]
 
 NODE_TYPES = frozenset(("file", "dir", "symlink", "dev", "chardev", "fifo", "socket"))
 """The values of ``Node.type`` that are known. A reader may meet others and must say so."""
 
+_BEFORE_NODES, _AFTER_NODES, _NODE = b'{"nodes":[', b"]}\n", b'{"name":"'
 _BAD_NAMES = frozenset((b"", b".", b".."))
 
 
@@ -145,7 +147,19 @@ def _attribute_field(attributes: Sequence[tuple[bytes, bytes]]) -> str:
 
 def encode_tree(nodes: Sequence[bytes]) -> bytes:
     """The tree of nodes that ``encode_node`` made, which must ascend by the bytes of their names."""
-    return b'{"nodes":[' + b",".join(nodes) + b"]}\n"
+    return _BEFORE_NODES + b",".join(nodes) + _AFTER_NODES
+
+
+def split_tree(text: bytes, count: int) -> list[bytes] | None:
+    """What ``encode_tree`` was given for a tree of ``count`` nodes, without decoding it.
+
+    None when that cannot be told: attributes begin as nodes do. In no text can a node seem to begin, since quotation
+    marks in texts are escaped.
+    """
+    if not text.startswith(_BEFORE_NODES + _NODE) or not text.endswith(_AFTER_NODES):
+        return None
+    first, *others = text[len(_BEFORE_NODES) : -len(_AFTER_NODES)].split(b"," + _NODE)
+    return [first, *[_NODE + other for other in others]] if len(others) + 1 == count else None
 
 
 def decode_tree(data: Buffer) -> list[Node]:

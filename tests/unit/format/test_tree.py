@@ -13,7 +13,16 @@ import pytest
 
 from backup_core.errors import Corrupt
 from backup_core.format.ids import sha256
-from backup_core.format.tree import NODE_TYPES, Node, decode_tree, encode_node, encode_tree, go_mode, unix_mode
+from backup_core.format.tree import (
+    NODE_TYPES,
+    Node,
+    decode_tree,
+    encode_node,
+    encode_tree,
+    go_mode,
+    split_tree,
+    unix_mode,
+)
 from backup_core.types import BlobId, TreeId
 
 ONE, TWO = BlobId(sha256(b"1")), BlobId(sha256(b"2"))
@@ -201,3 +210,21 @@ def test_a_mode_of_no_known_type_has_no_type_bits() -> None:
 def test_the_mode_of_a_real_directory() -> None:
     mode = os.stat("/").st_mode
     assert unix_mode(go_mode(mode)) == mode
+
+
+def test_a_tree_is_split_into_the_nodes_it_was_made_of() -> None:
+    hostile = [b',{"name":"a', b'"},{"name":"b","type":"file"}', b"\\", b'\\"', "é\u2028".encode(), b"\xff", b"]}\n"]
+    nodes = [
+        encode_node(Node(name, "file", user=',{"name":"u', error='x"},{"name":"', linktarget=name), UTC)
+        for name in sorted(hostile)
+    ]
+    nodes.append(encode_node(Node(b"\xfe", "file", extended_attributes=((b"user.a", b'},{"name":"'),)), UTC))
+    assert split_tree(encode_tree(nodes), len(nodes)) == nodes
+    assert split_tree(encode_tree(nodes[:1]), 1) == nodes[:1]
+
+
+def test_a_tree_in_which_attributes_look_like_nodes_is_not_split() -> None:
+    nodes = [encode_node(Node(b"a", "file"), UTC), encode_node(FULL, UTC)]
+    assert split_tree(encode_tree(nodes), 2) is None
+    for text in (b"", b"{}", encode_tree([]), json.dumps({"nodes": [{"name": "a"}]}).encode()):
+        assert split_tree(text, 1) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backup_core.engine import tree_splicing
 from backup_core.engine.tree_facts import facts_of_node, hash_of_tree
 from backup_core.errors import BackupExecutionError, Corrupt
 from backup_core.format.tree import Node
@@ -28,26 +31,34 @@ def ledgers(bench: Any) -> list[Path]:
 
 
 @contextmanager
-def trees_read(bench: Any) -> Iterator[list[object]]:
-    """The trees that are decoded meanwhile."""
-    read: list[object] = []
-    real = bench.repository.reader.read_tree
+def trees_read(bench: Any) -> Iterator[set[object]]:
+    """The trees that are read meanwhile, to be decoded as a whole or to be spliced."""
+    read: set[object] = set()
+    reader = bench.repository.reader
 
-    def noting(tree: Any, *, keep: bool) -> Any:
-        read.append(tree)
-        return real(tree, keep=keep)
+    def noting(real: Any) -> Any:
+        def reading(tree: Any, **wishes: Any) -> Any:
+            read.add(tree)
+            return real(tree, **wishes)
 
-    bench.repository.reader.read_tree = noting
-    try:
+        return reading
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reader, "read_tree", noting(reader.read_tree))
+        patched.setattr(reader, "tree_text", noting(reader.tree_text))
         yield read
-    finally:
-        bench.repository.reader.read_tree = real
 
 
 def without_ledger(bench: Any, *sources: Path, **wishes: Any) -> BackupSummary:
     for path in ledgers(bench):
         path.unlink()
     done: BackupSummary = bench.back_up(*sources, **wishes)
+    return done
+
+
+def afresh(bench: Any, *sources: Path, **wishes: Any) -> BackupSummary:
+    """A backup that knows of no earlier one, so that it makes and encodes every node anew."""
+    done: BackupSummary = bench.back_up(*sources, hostname=f"host {bench.number}", tags=(), **wishes)
     return done
 
 
@@ -183,6 +194,77 @@ def test_what_a_tree_says_and_never_was_on_a_disk_is_compared_all_the_same() -> 
     assert hash_of_tree([facts_of_node(strange)]) != hash_of_tree([facts_of_node(Node(b"n", "file"))])
 
 
+def test_of_a_directory_in_which_a_file_has_changed_only_that_node_is_decoded(
+    bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "c" / "link").symlink_to("file0")
+    bench.back_up(source)
+    (source / "c" / "file1").write_bytes(b"changed")
+    (source / "c" / "file2").unlink()
+    decoded: list[bytes] = []
+    real = tree_splicing.decode_tree
+
+    def noting(text: bytes) -> list[Node]:
+        decoded.extend(node.name for node in real(text))
+        return real(text)
+
+    monkeypatch.setattr(tree_splicing, "decode_tree", noting)
+    done = bench.back_up(source)
+    assert decoded == [b"a", b"c", b"file1", b"file2"], "directories carry the trees of others"
+    assert figures(done)[:4] == (12, 11, 1, 0)
+    assert done.changes is not None
+    assert (done.changes.removed, done.changes.rewritten) == (1, 1)
+    assert tree(bench, afresh(bench, source), source) == tree(bench, done, source)
+
+
+def test_a_directory_with_a_socket_stands_like_any_other(bench: Any, source: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        directory = os.open(source / "c", os.O_RDONLY)
+        listening.bind(f"/proc/self/fd/{directory}/socket")
+        os.close(directory)
+        first = bench.back_up(source)
+        with trees_read(bench) as read:
+            again = bench.back_up(source)
+    assert len(read) == len(source.parts) - 1
+    assert tree(bench, again, source) == tree(bench, first, source)
+
+
+def test_in_another_zone_a_tree_that_changes_is_written_in_that_zone(
+    bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.back_up(source)
+    (source / "c" / "file1").write_bytes(b"changed")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        done = bench.back_up(source)
+        fresh = afresh(bench, source)
+    time.tzset()
+    now, wanted = (bench.nodes(each, source)["c"].subtree for each in (done, fresh))
+    assert now == wanted
+    assert bench.repository.reader.tree_text(now).count(b"+08:00") == 3 * 4
+
+
+def test_a_tree_that_cannot_be_read_any_more_is_told_of_once(bench: Any, source: Path) -> None:
+    bench.back_up(source)
+    (source / "c" / "file1").write_bytes(b"changed")
+    needed = bench.nodes(bench.back_up(source), source)["c"].subtree
+    (source / "c" / "file1").write_bytes(b"changed again")
+    real = bench.repository.reader.tree_text
+
+    def damaged(tree: Any) -> Any:
+        if tree == needed:
+            raise Corrupt("damaged", kind="tree")
+        return real(tree)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bench.repository.reader, "tree_text", damaged)
+        done = bench.back_up(source)
+    assert [problem.kind for problem in done.problems] == ["damaged-parent"]
+    assert bench.contents(done, source)["c/file1"] == b"changed again"
+    assert len(bench.contents(done, source)) == 12
+
+
 NAMES = st.sampled_from(["a", "b", "一"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 ACTS = st.tuples(
@@ -217,28 +299,28 @@ def act(top: Path, what: str, path: Path, other: Path) -> None:
     elif what == "rename":
         path.rename(other)
     elif what == "attribute" and top != path:
-        os.setxattr(path, "user.davault", os.urandom(2))
+        os.setxattr(path, f"user.{other.name}", os.urandom(2))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.lists(ACTS, max_size=4), min_size=1, max_size=5))
+@given(steps=st.lists(st.tuples(st.booleans(), st.lists(ACTS, max_size=4)), min_size=1, max_size=5))
 def test_whatever_changes_the_tree_is_the_one_made_without_it(
-    bench: Any, tmp_path_factory: pytest.TempPathFactory, steps: list[list[tuple[str, str, str]]]
+    bench: Any, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, list[tuple[str, str, str]]]]
 ) -> None:
     top = tmp_path_factory.mktemp("changing")
     for name in ("a", "b", "b/a", "b/b"):
         (top / name).mkdir()
         (top / name / "一").write_bytes(b"x")
     bench.back_up(top)
-    for acts in steps:
+    for forget, acts in steps:
         for what, path, other in acts:
             try:
                 act(top, what, top / path, top / other)
             except OSError:
                 continue
-        quick = bench.back_up(top)
+        quick = without_ledger(bench, top) if forget else bench.back_up(top)
         content = bench.contents(quick, top)
-        slow = without_ledger(bench, top)
+        slow = afresh(bench, top)
         assert tree(bench, quick, top) == tree(bench, slow, top)
         assert figures(quick)[0] == figures(slow)[0] and figures(quick)[4:] == figures(slow)[4:]
         regular = [p for p in top.rglob("*") if p.is_file() and not p.is_symlink()]
