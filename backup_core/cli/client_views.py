@@ -20,7 +20,7 @@ _SECONDS = frozenset({"timeout", "connect_timeout", "reply_timeout", "retry_seco
 
 def client_document(client: ClientConfig) -> dict[str, Any]:
     """A client for ``--json``: where its secrets are, never the secrets."""
-    from backup_core.config.clients import SECRETS
+    from backup_core.config.stored import SECRETS
 
     record = client.record()
     return {f"{key}_source" if key in SECRETS else key: value for key, value in record.items()}
@@ -28,7 +28,7 @@ def client_document(client: ClientConfig) -> dict[str, Any]:
 
 def client_facts(client: ClientConfig) -> list[tuple[str, str]]:
     """A client for people: what was set, without what is as usual."""
-    from backup_core.config.clients import SECRETS
+    from backup_core.config.stored import SECRETS
 
     usual = type(client).model_fields
     rows = []

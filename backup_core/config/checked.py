@@ -9,10 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorH
 from pydantic_core import ErrorDetails
 
 from backup_core.config import rules
+from backup_core.config.plugins import settle_plugins
 from backup_core.config.secrets import parse_secret
 from backup_core.config.sizes import parse_size
 from backup_core.errors import ConfigError
 from backup_core.types import Secret
+
+settle_plugins()
 
 _UNION_BRANCHES = ("str", "is-instance[Secret]")
 

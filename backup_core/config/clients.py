@@ -9,6 +9,7 @@ from pydantic import Field
 from backup_core.config import rules
 from backup_core.config.checked import Checked, Name, SecretSource, Size, checked
 from backup_core.config.secrets import stored_form
+from backup_core.config.stored import SECRETS
 from backup_core.storage.registry import WEBDAV_SCHEMES, scheme_of
 
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -18,8 +19,6 @@ _Limit = Annotated[str, checked(rules.bandwidth)]
 _OptionalFile = str | None
 
 _WEBDAV_ONLY = ("upload_limit", "download_limit", "monthly_upload", "monthly_download", "window_requests")
-SECRETS = ("password", "token", "client_key_password", "proxy_password")
-"""Fields that hold a reference to a secret, or in memory the secret itself."""
 
 
 class ClientConfig(Checked):

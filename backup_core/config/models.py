@@ -14,6 +14,7 @@ from backup_core.config import rules
 from backup_core.config.checked import Checked, Name, SecretSource, Size, checked
 from backup_core.config.clients import ClientConfig
 from backup_core.config.commands import CommandConfig, Hooks, collisions
+from backup_core.config.facts import ConfigurationFacts
 from backup_core.config.mirrors import MirrorConfig
 from backup_core.config.secrets import stored_form
 
@@ -25,7 +26,7 @@ Count = Annotated[int, Field(ge=0)]
 """How many of something; 0 is none."""
 
 
-class BackupConfig(Checked):
+class BackupConfig(ConfigurationFacts, Checked):
     """What is backed up, where to, and how. All but the name, the sources and the target has a default."""
 
     name: Name
@@ -126,27 +127,3 @@ class BackupConfig(Checked):
     def record(self) -> dict[str, Any]:
         """The configuration as plain values without any secret, ready to be stored; constructing from it reads it."""
         return {**self.model_dump(exclude={"encrypt_key"}), "encrypt_key": stored_form(self.encrypt_key)}
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Client and folder of the repository."""
-        return self.target_client_id, self.target_path
-
-    @property
-    def stored_paths(self) -> list[str]:
-        """Where what is backed up stands in the backups: the sources, and the outputs of commands."""
-        return [*self.source_paths, *(f"/{command.name}" for command in self.command_sources)]
-
-    def is_of(self, host: str) -> bool:
-        """Whether the machine with this label may back it up."""
-        return self.host in ("", host)
-
-    @property
-    def parity_share(self) -> float | None:
-        """``parity`` as a number: 0.05 is 5 %."""
-        return None if self.parity is None else rules.fraction(self.parity)
-
-    @property
-    def default_type(self) -> str:
-        """ "full" or "incremental": what a backup is when nobody says."""
-        return "incremental" if self.incremental else "full"

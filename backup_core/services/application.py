@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from backup_core.clock import Clock, SystemClock
 from backup_core.config.home import Home
-from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import BackupSummary, RestoreSummary
 from backup_core.services.assembly import Services, build_services
 from backup_core.types import Secret
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig, ClientConfig
     from backup_core.services.accounts.accounts import Accounts
     from backup_core.services.backup_manager import BackupManager
     from backup_core.services.findings import BackupValidationResult, Finding, Measurement, ProbeResult

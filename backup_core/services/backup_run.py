@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 from backup_core.catalogue.rows import RunRow
-from backup_core.config.models import BackupConfig
 from backup_core.errors import (
     BackupError,
     BackupExecutionError,
@@ -38,6 +37,7 @@ from backup_core.services.run_records.keeper import RecordKeeper
 from backup_core.services.snapshot_facts import new_backup_id
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.engine.backup_options import BackupOptions
     from backup_core.services.backup_service import BackupService
 

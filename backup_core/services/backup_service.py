@@ -18,7 +18,6 @@ from backup_core.catalogue import open_catalogue
 from backup_core.clock import Clock, SystemClock
 from backup_core.config.catalogue_place import shared_catalogue
 from backup_core.config.home import Home
-from backup_core.config.models import BackupConfig
 from backup_core.errors import BackupExecutionError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, ProgressTracker, no_progress
 from backup_core.results import BackupSummary
@@ -34,10 +33,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.config.models import BackupConfig
     from backup_core.services.listings import FileEntry, RunRecord
     from backup_core.services.repositories import OpenRepository, Repositories
 
 __all__ = ["BackupConfig", "BackupExecutionError", "BackupManifest", "BackupService"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "BackupConfig":  # what loads it is not needed by a backup
+        from backup_core.config.models import BackupConfig
+
+        return BackupConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class BackupService:
@@ -75,7 +83,7 @@ class BackupService:
 
     def create_repository(self, config_name: str) -> RepositoryInfo:
         """Create the repository of a configuration; ``RepositoryExists`` or ``ListingUnproved`` when it must not be."""
-        with self.repositories.created(self.configurations.get(config_name)) as opened:
+        with self.repositories.created(self.configurations.stored(config_name)) as opened:
             self.known.mirror(opened)
             return opened.info
 
@@ -86,7 +94,7 @@ class BackupService:
 
     def unlock(self, config_name: str, *, remove_all: bool = False) -> dict[str, str]:
         """Remove the stale locks of a configuration's repository, or all of them; the ids of those removed."""
-        with self.repositories.opened(self.configurations.get(config_name)) as opened:
+        with self.repositories.opened(self.configurations.stored(config_name)) as opened:
             return {str(lock): why for lock, why in opened.repository.unlock(remove_all=remove_all).items()}
 
     @contextmanager
@@ -102,7 +110,7 @@ class BackupService:
         """A configuration's repository, with the catalogue's list of its backups brought up to date. ``priority`` says
         how much of the account's window of requests the work may use up, ``patience`` how many seconds a failing
         request is tried again (None: as for all real work)."""
-        config = self.configurations.get(config_name)
+        config = self.configurations.stored(config_name)
         with self.repositories.opened(
             config, tracker=tracker, cancel=cancel, priority=priority, patience=patience
         ) as opened:
@@ -123,7 +131,7 @@ class BackupService:
         progress: ProgressSink = no_progress,
     ) -> BackupSummary:
         """Back up one configuration in the calling thread; see ``Application.backup`` for the errors."""
-        config = self.configurations.get(config_name)
+        config = self.configurations.stored(config_name)
         refuse_elsewhere(config)
         kind = kind or config.default_type
         if kind not in ("full", "incremental"):

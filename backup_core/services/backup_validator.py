@@ -116,7 +116,7 @@ class BackupValidator:
         """Check the copies in a mirror."""
         if config_name is None:
             raise ConfigError("a mirror belongs to a configuration: say which one")
-        config = self._service.configurations.get(config_name)
+        config = self._service.configurations.stored(config_name)
         place = named_mirror(config, name)
         problems: list[Problem] = []
         with opened_mirror(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from backup_core.catalogue.catalogue import Catalogue
+from backup_core.catalogue.rows import ConfigurationRow
 from backup_core.clock import Clock
 from backup_core.config.hosts import HOST_VARIABLE, this_host
-from backup_core.config.models import BackupConfig
 from backup_core.config.secrets import IN_MEMORY
+from backup_core.config.stored import stored_configuration
 from backup_core.errors import ConfigError
 from backup_core.services.webdav_service import WebDAVService
 from backup_core.types import Secret
+
+if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
 
 
 class Configurations:
@@ -45,22 +51,24 @@ class Configurations:
 
     def find(self, name: str) -> BackupConfig | None:
         """One configuration, None when there is none of this name."""
-        row = self._setups.configuration(_normal(name))
-        return None if row is None else self._from_record(row.record)
+        record = self._record(name)
+        return None if record is None else _model(record)
 
     def get(self, name: str) -> BackupConfig:
         """One configuration; ``ConfigError`` when there is none of this name."""
-        found = self.find(name)
-        if found is None:
-            known = self.names()
-            raise ConfigError(
-                f"there is no configuration {name!r}" + (f"; there are: {', '.join(known)}" if known else "")
-            )
-        return found
+        return _model(self._known_record(name))
+
+    def stored(self, name: str) -> BackupConfig:
+        """The same as it was stored, for work that only reads it (``config.stored``)."""
+        return stored_configuration(self._known_record(name))
 
     def all(self) -> list[BackupConfig]:
         """All configurations, by name."""
-        return [self._from_record(row.record) for row in self._setups.configurations()]
+        return [_model(self._with_literal(row)) for row in self._setups.configurations()]
+
+    def all_stored(self) -> list[BackupConfig]:
+        """The same as they were stored, for work that only reads them."""
+        return [stored_configuration(self._with_literal(row)) for row in self._setups.configurations()]
 
     def of_this_host(self) -> list[BackupConfig]:
         """Those that this machine may back up, by name."""
@@ -72,9 +80,8 @@ class Configurations:
         return [row.name for row in self._setups.configurations()]
 
     def sharing(self, config: BackupConfig) -> list[BackupConfig]:
-        """The other configurations that use the same repository."""
-        place = (config.target_client_id, config.target_path)
-        return [c for c in self.all() if (c.target_client_id, c.target_path) == place and c.name != config.name]
+        """The other configurations that use the same repository, as they were stored."""
+        return [c for c in self.all_stored() if c.place == config.place and c.name != config.name]
 
     def remove(self, name: str) -> None:
         """Forget a configuration; ``ConfigError`` when it is unknown."""
@@ -82,11 +89,30 @@ class Configurations:
             raise ConfigError(f"there is no configuration {name!r}")
         self._literals.pop(_normal(name), None)
 
-    def _from_record(self, record: dict[str, object]) -> BackupConfig:
-        config = BackupConfig.model_validate(record)
-        if config.encrypt_key == IN_MEMORY and config.name in self._literals:
-            config.encrypt_key = self._literals[config.name]
-        return config
+    def _known_record(self, name: str) -> dict[str, Any]:
+        record = self._record(name)
+        if record is None:
+            known = self.names()
+            raise ConfigError(
+                f"there is no configuration {name!r}" + (f"; there are: {', '.join(known)}" if known else "")
+            )
+        return record
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        row = self._setups.configuration(_normal(name))
+        return None if row is None else self._with_literal(row)
+
+    def _with_literal(self, row: ConfigurationRow) -> dict[str, Any]:
+        """The record of a configuration, with the key that lives here alone."""
+        if row.record.get("encrypt_key") == IN_MEMORY and row.name in self._literals:
+            return {**row.record, "encrypt_key": self._literals[row.name]}
+        return row.record
+
+
+def _model(record: dict[str, Any]) -> BackupConfig:
+    from backup_core.config.models import BackupConfig
+
+    return BackupConfig.model_validate(record)
 
 
 def refuse_elsewhere(config: BackupConfig) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.catalogue.catalogue import Catalogue
 from backup_core.clock import Clock
-from backup_core.config.models import BackupConfig
 from backup_core.errors import BackupError, ConfigError, ListingUnproved, NotARepository
 from backup_core.repository.options import default_hostname
 from backup_core.results import BackupSummary, Problem, Severity
@@ -23,6 +22,7 @@ from backup_core.services.storage_shares import note_reading
 from backup_core.services.vanished import note_gone, note_recorded
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.services.repositories import OpenRepository, Repositories
 
 _LOG = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class KnownBackups:
         snapshots (which configuration they belonged to nobody can tell), and whole repositories."""
         if config_name is None:
             return [*(problem for found in self._unreadable.values() for problem in found), *self._unlisted.values()]
-        return self._unreadable.get(self.repository_id(self._configurations.get(config_name)) or "", [])
+        return self._unreadable.get(self.repository_id(self._configurations.stored(config_name)) or "", [])
 
     def backup_ids(self, opened: OpenRepository) -> list[str]:
         """The ids of the backups in the open repository; the server is only asked when it was never looked at, because
@@ -158,7 +158,7 @@ class KnownBackups:
         if config_name is None:
             self._refresh_all(always=refresh, records=records)
             return self._shown(self._catalogue.manifests.listed())
-        config = self._configurations.get(config_name)
+        config = self._configurations.stored(config_name)
         self._refresh(config, always=refresh, records=records)
         rows = self._catalogue.manifests.listed(config.name)
         repository_id = self.repository_id(config)
@@ -184,7 +184,7 @@ class KnownBackups:
         """Name of a configuration through which the backup's repository can be opened; ``ConfigError`` when its own
         was removed and no other uses that repository."""
         row = next(iter(self._catalogue.manifests.find(backup.snapshot_id)), None)
-        for config in self._configurations.all():
+        for config in self._configurations.all_stored():
             if row is not None and self.repository_id(config) == row.repository_id:
                 return config.name
         if self._configurations.find(backup.config_name) is not None:
@@ -207,7 +207,7 @@ class KnownBackups:
 
     def _refresh_all(self, *, always: bool, records: bool = False) -> None:
         done: set[str] = set()
-        for config in self._configurations.all():
+        for config in self._configurations.all_stored():
             if _place(config) in done:
                 continue
             try:

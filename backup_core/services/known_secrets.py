@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from backup_core.config.secrets import resolve_secret
+from backup_core.config.stored import SECRETS
 from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 from backup_core.services.keys import KEY_VARIABLE
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from backup_core.services.backup_service import BackupService
 
 _VARIABLE = "env:"
-_SECRET_FIELDS = ("password", "token", "client_key_password", "proxy_password")
 _HIDDEN = "**********"
 _SHORTEST = 4
 """Characters of a secret below which it would be found in any text."""
@@ -48,10 +48,9 @@ def known_secrets(service: BackupService, *more: Secret, clients: Sequence[str] 
     """Those that the environment holds for any configuration or client, those of ``clients`` wherever they are kept,
     and ``more``."""
     fields = {
-        client.name: [getattr(client, field) for field in _SECRET_FIELDS]
-        for client in service.webdav_service.configurations()
+        client.name: [getattr(client, field) for field in SECRETS] for client in service.webdav_service.all_stored()
     }
-    keys = [one.encrypt_key for one in service.configurations.all()]
+    keys = [one.encrypt_key for one in service.configurations.all_stored()]
     references = [source for source in (*keys, *chain.from_iterable(fields.values())) if isinstance(source, str)]
     variables = {KEY_VARIABLE, *(text.removeprefix(_VARIABLE) for text in references if text.startswith(_VARIABLE))}
     secrets = [*more, *(Secret(os.environ[name]) for name in variables if name in os.environ)]

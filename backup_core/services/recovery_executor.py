@@ -213,7 +213,7 @@ class RecoveryExecutor:
     def _cautions(self, request: RestoreRequest, plan: RestorePlan) -> tuple[Problem, ...]:
         return account_cautions(
             self._service.webdav_service,
-            self._service.configurations.get(request.opened_by),
+            self._service.configurations.stored(request.opened_by),
             requests=plan.requests,
             bytes_down=plan.bytes_to_download,
             priority=Priority.RESTORE,

@@ -241,7 +241,7 @@ class RecoveryService:
     def _protected(
         self, config_name: str, patterns: Sequence[str], exclude: Sequence[str]
     ) -> tuple[Sequence[str], Sequence[str]]:
-        config = self.backup_service.configurations.get(config_name)
+        config = self.backup_service.configurations.stored(config_name)
         return patterns or config.include_patterns, [*config.exclude_patterns, *exclude]
 
     def chosen(self, config_name: str | None, backup_id: str | None, at: datetime | None = None) -> BackupManifest:
@@ -262,14 +262,14 @@ class RecoveryService:
         return found
 
     def _listed(self, config_name: str) -> list[BackupManifest]:
-        config = self.backup_service.configurations.get(config_name)
+        config = self.backup_service.configurations.stored(config_name)
         if config.mirrors:
             return self.fallback.listed(config)
         return self.backup_service.manifests(config_name, refresh=True)
 
     def _by_other_programs(self, config_name: str) -> list[BackupManifest]:
         """Backups of just the configuration's sources that another program made in its repository, newest first."""
-        sources = set(self.backup_service.configurations.get(config_name).source_paths)
+        sources = set(self.backup_service.configurations.stored(config_name).source_paths)
         found = self.backup_service.manifests(config_name, foreign=True)
         return [backup for backup in found if not backup.config_name and set(backup.paths) == sources]
 
@@ -277,7 +277,7 @@ class RecoveryService:
         try:
             return self.backup_service.manifest(backup_id)
         except ConfigError:
-            for config in self.backup_service.configurations.all():
+            for config in self.backup_service.configurations.all_stored():
                 for backup in self.fallback.backups_on_mirrors(config):
                     if backup_id in (backup.backup_id, backup.snapshot_id):
                         return backup

@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from backup_core.clock import Clock
 from backup_core.config.home import Home
-from backup_core.config.models import BackupConfig
 from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, Corrupt, ListingUnproved, NotARepository, RepositoryExists, WrongKey
 from backup_core.format.cipher import MasterKey
@@ -25,6 +25,9 @@ from backup_core.services.webdav_service import WebDAVService
 from backup_core.storage.backend import Backend
 from backup_core.storage.request_ledger import Priority
 from backup_core.types import Secret
+
+if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
 
 _LOG = logging.getLogger(__name__)
 

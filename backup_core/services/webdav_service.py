@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock, SystemClock
-from backup_core.config.clients import SECRETS
 from backup_core.config.home import Home
-from backup_core.config.models import ClientConfig
 from backup_core.config.secrets import IN_MEMORY, parse_secret
+from backup_core.config.stored import SECRETS, stored_client
 from backup_core.deferred import dataclass
 from backup_core.errors import BackupError, ConfigError
 from backup_core.progress import CancelToken
@@ -24,6 +23,7 @@ from backup_core.types import Secret
 
 if TYPE_CHECKING:
     from backup_core.catalogue.catalogue import Catalogue
+    from backup_core.config.models import ClientConfig
     from backup_core.services.findings import ProbeResult
     from backup_core.storage.backend import Backend, Space
     from backup_core.storage.options import BackendOptions
@@ -81,6 +81,8 @@ class WebDAVService:
 
         Raises ``ConfigError`` when something about it is wrong.
         """
+        from backup_core.config.models import ClientConfig
+
         said: dict[str, Any] = {
             "url": credentials.url,
             "username": credentials.username,
@@ -148,6 +150,8 @@ class WebDAVService:
 
         Raises ``ConfigError`` when there is no such client or field, or the result makes no sense.
         """
+        from backup_core.config.models import ClientConfig
+
         client = self.configuration(name)
         unknown = [field for field in reset if field not in ClientConfig.model_fields or field in ("name", "url")]
         if unknown:
@@ -160,7 +164,7 @@ class WebDAVService:
 
     def knows(self, name: str) -> bool:
         """True when there is a client of this name."""
-        return self._find(name) is not None
+        return (self._record(name) if self._catalogue is not None else self._find(name)) is not None
 
     def configuration(self, name: str) -> ClientConfig:
         """One client; ``ConfigError`` when there is none of this name."""
@@ -172,10 +176,17 @@ class WebDAVService:
 
     def configurations(self) -> list[ClientConfig]:
         """All clients, by name."""
-        names = set(self._clients)
-        if self._catalogue is not None:
-            names |= {row.name for row in self._catalogue.setups.clients()}
-        return [client for name in sorted(names) if (client := self._find(name)) is not None]
+        return [client for name in self._names() if (client := self._find(name)) is not None]
+
+    def stored(self, name: str) -> ClientConfig:
+        """One client as it was stored, for work that only reads it (``config.stored``); ``ConfigError`` when there is
+        none of this name."""
+        record = self._record(name)
+        return self.configuration(name) if record is None else stored_client(record)
+
+    def all_stored(self) -> list[ClientConfig]:
+        """All clients in the same manner, by name."""
+        return [self.stored(name) for name in self._names() if self.knows(name)]
 
     def forget(self, name: str) -> None:
         """Forget a client and its remembered password; ``ConfigError`` when unknown, or used by a configuration."""
@@ -246,7 +257,7 @@ class WebDAVService:
         and ``adjust`` has the last word on the options."""
         from backup_core.storage.registry import join_url, open_backend
 
-        client = self.configuration(name)
+        client = self.stored(name)
         with self.accounts.use_of(client, priority=priority) as account:
             backend = open_backend(
                 join_url(client.url, path),
@@ -267,16 +278,27 @@ class WebDAVService:
 
     # ---- inside
 
+    def _names(self) -> list[str]:
+        known = () if self._catalogue is None else self._catalogue.setups.clients()
+        return sorted({*self._clients, *(row.name for row in known)})
+
     def _find(self, name: str) -> ClientConfig | None:
+        if self._catalogue is None:
+            return self._clients.get(unicodedata.normalize("NFC", name))
+        from backup_core.config.models import ClientConfig
+
+        record = self._record(name)
+        return None if record is None else ClientConfig.model_validate(record)
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        """What the catalogue has of a client, and the literal secrets that live here alone."""
         name = unicodedata.normalize("NFC", name)
-        given = self._clients.get(name)
         row = self._catalogue.setups.client(name) if self._catalogue is not None else None
         if row is None:
-            return given if self._catalogue is None else None
-        stored = ClientConfig.model_validate(row.record)
-        # The catalogue tells what other processes changed meanwhile; only literal secrets live here alone.
+            return None
+        given = self._clients.get(name)
         literal = {} if given is None else {f: s for f, s in given.secrets().items() if isinstance(s, Secret)}
-        return stored.model_copy(update=literal)
+        return {**row.record, **literal}
 
     def _store(self, client: ClientConfig) -> None:
         if self._catalogue is None:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock
-from backup_core.config.clients import ClientConfig
 from backup_core.config.timetables import parse_timetable
 from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
@@ -32,6 +31,7 @@ from backup_core.storage.webdav.profiles import Profile, profile_for
 
 if TYPE_CHECKING:
     from backup_core.catalogue.accounts import Accounts as AccountTables
+    from backup_core.config.clients import ClientConfig
     from backup_core.services.findings import Measurement
 
 
@@ -204,8 +204,7 @@ class Accounts:
 
     def _profile(self, client: ClientConfig) -> Profile:
         # Secrets are not needed to know the limits, and may not be at hand.
-        bare = client.model_copy(update=dict.fromkeys(client.secrets()))
-        return profile_for(backend_options(bare))
+        return profile_for(backend_options(client, secrets=False))
 
     def _ledger(self, account: Account) -> RequestLedger:
         with self._lock:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from backup_core.config.models import BackupConfig
 from backup_core.errors import QuotaExceeded
 from backup_core.results import Problem, Severity
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.services.webdav_service import WebDAVService
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def refuse_without_traffic(webdav: WebDAVService, config: BackupConfig) -> None:
 
     A backup would find that out in the middle, after reading all files.
     """
-    client = webdav.configuration(config.target_client_id)
+    client = webdav.stored(config.target_client_id)
     left = webdav.accounts.traffic_left(client)
     if left.up is not None and left.up <= 0 and left.resets_at is not None:
         raise QuotaExceeded(
@@ -46,7 +46,7 @@ def account_cautions(
     They are also written to the log, so that they are seen before the work begins. Nothing is refused: a restore that
     gets half of the files is better than none, and the provider alone knows what it really allows.
     """
-    client = webdav.configuration(config.target_client_id)
+    client = webdav.stored(config.target_client_id)
     found = webdav.accounts.forecast(
         client, requests=requests, bytes_up=bytes_up, bytes_down=bytes_down, priority=priority
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from backup_core.config.clients import ClientConfig
 from backup_core.deferred import dataclass
 from backup_core.storage.registry import WEBDAV_SCHEMES, scheme_of
+
+if TYPE_CHECKING:
+    from backup_core.config.clients import ClientConfig
 
 _DEFAULT_PORTS = {"http": 80, "dav": 80, "webdav": 80, "https": 443, "davs": 443, "webdavs": 443}
 

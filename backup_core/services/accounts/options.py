@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backup_core.config.clients import ClientConfig
 from backup_core.config.secrets import resolve_secret
 from backup_core.storage.options import BackendOptions
 from backup_core.storage.retry import RetryPolicy
 from backup_core.types import Secret
+
+if TYPE_CHECKING:
+    from backup_core.config.clients import ClientConfig
 
 _FIELD_NAMES = {
     "password": "the password",
@@ -21,27 +23,33 @@ _FIELD_NAMES = {
 
 
 def backend_options(
-    client: ClientConfig, *, measured: Mapping[str, Any] | None = None, patience: float | None = None
+    client: ClientConfig,
+    *,
+    measured: Mapping[str, Any] | None = None,
+    patience: float | None = None,
+    secrets: bool = True,
 ) -> BackendOptions:
     """The options of a connection to the client's server. What the client says counts more than what was ``measured``
     (``storage.probe_report.ProbeReport.record()``), and that more than the profile. ``patience`` is how many seconds a
-    failing request is tried again, None what the client says.
+    failing request is tried again, None what the client says. Without ``secrets`` none is looked up, for who only wants
+    to know the limits.
 
     Raises ``ConfigError`` for a secret that cannot be had.
     """
     found = measured or {}
+    secret = secret_of if secrets else _no_secret
     return BackendOptions(
         service_type=client.service_type,
         auth=client.auth,
-        token=secret_of(client, "token"),
+        token=secret(client, "token"),
         verify=client.verify,
         ca_bundle=_path(client.ca_bundle),
         client_cert=_path(client.client_cert),
         client_key=_path(client.client_key),
-        client_key_password=secret_of(client, "client_key_password"),
+        client_key_password=secret(client, "client_key_password"),
         proxy=client.proxy,
         proxy_username=client.proxy_username,
-        proxy_password=secret_of(client, "proxy_password"),
+        proxy_password=secret(client, "proxy_password"),
         allow_insecure=client.allow_insecure,
         retry=_policy(client, patience),
         connect_timeout=client.connect_timeout,
@@ -64,6 +72,10 @@ def secret_of(client: ClientConfig, field: str) -> Secret | None:
     if source is None:
         return None
     return resolve_secret(source, what=f"{_FIELD_NAMES[field]} of client {client.name!r}")
+
+
+def _no_secret(client: ClientConfig, field: str) -> None:
+    """In the place of ``secret_of``, for options without secrets."""
 
 
 def _policy(client: ClientConfig, patience: float | None) -> RetryPolicy:

@@ -147,9 +147,9 @@ class Inspection:
             backup = self._service.manifest(backup_id)
             return [(self._service.known.configuration_of(backup), backup.snapshot_id)]
         if config_name is not None:
-            return [(self._service.configurations.get(config_name).name, None)]
+            return [(self._service.configurations.stored(config_name).name, None)]
         places: dict[tuple[str, str], str] = {}
-        for config in self._service.configurations.all():
+        for config in self._service.configurations.all_stored():
             places.setdefault((config.target_client_id, config.target_path), config.name)
         return [(name, None) for name in places.values()]
 

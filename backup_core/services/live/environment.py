@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from backup_core.config.models import BackupConfig
 from backup_core.deferred import dataclass
 from backup_core.engine.live.command_stream import CommandSource
 from backup_core.services.known_secrets import KnownSecrets, known_secrets
 from backup_core.services.repositories import OpenRepository
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.services.backup_service import BackupService
 
 

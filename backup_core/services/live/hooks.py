@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from backup_core.clock import Clock
-from backup_core.config.commands import CommandText, Hooks
 from backup_core.engine.commands import CommandResult, run_command, shown
 from backup_core.errors import BackupExecutionError, Cancelled
 from backup_core.progress import CancelToken, ProgressTracker
 from backup_core.results import Outcome, Problem
 from backup_core.services.live.environment import CommandScene
+
+if TYPE_CHECKING:
+    from backup_core.config.commands import CommandText, Hooks
 
 _LOG = logging.getLogger(__name__)
 _LOGGED = 4000

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backup_core.config.models import BackupConfig
 from backup_core.errors import QuotaExceeded, SourceError, StorageError
 from backup_core.results import BackupSummary
 from backup_core.services.repositories import OpenRepository
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)

@@ -13,8 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from backup_core.config.mirrors import MirrorConfig
-from backup_core.config.models import BackupConfig
 from backup_core.deferred import dataclass
 from backup_core.engine.copies import Copies, Spare
 from backup_core.errors import BackupError, Cancelled, RepositoryError
@@ -30,6 +28,8 @@ from backup_core.services.snapshot_facts import configuration_name, known_backup
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:
+    from backup_core.config.mirrors import MirrorConfig
+    from backup_core.config.models import BackupConfig
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Fallback:
 
         Raises what the first repository raised when no mirror has the backup either, and ``Cancelled``.
         """
-        config = self._service.configurations.get(config_name)
+        config = self._service.configurations.stored(config_name)
         search = _Search(self._service, self, config, backup, tracker, cancel)
         with ExitStack() as stack:
             yield search.reach(stack)

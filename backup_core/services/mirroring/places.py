@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from backup_core.config.mirrors import MirrorConfig
-from backup_core.config.models import BackupConfig
 from backup_core.errors import ConfigError
 from backup_core.format.snapshot import Snapshot
 from backup_core.progress import CancelToken, ProgressTracker
@@ -16,6 +15,10 @@ from backup_core.services.repositories import OpenRepository, Repositories
 from backup_core.services.shown_backups import manifest
 from backup_core.services.snapshot_facts import backup_id_of, configuration_name, known_backup
 from backup_core.storage.request_ledger import Priority
+
+if TYPE_CHECKING:
+    from backup_core.config.mirrors import MirrorConfig
+    from backup_core.config.models import BackupConfig
 
 
 def as_configuration(config: BackupConfig, mirror: MirrorConfig) -> BackupConfig:

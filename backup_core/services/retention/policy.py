@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from backup_core.config.models import BackupConfig
 from backup_core.config.spans import parse_span
 from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.format.retention import RetentionPolicy
 
 _MOST_DAYS = 365_000

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from backup_core.catalogue.backups import KnownBackup
 from backup_core.clock import Clock
-from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.errors import BackupError, FormatError, NotFound
 from backup_core.repository.options import default_hostname
 from backup_core.repository.repository import Repository
@@ -23,6 +22,7 @@ from backup_core.services.run_records.area_names import BY_CONFIGURATION, WAITIN
 from backup_core.services.run_records.document import KnownSnapshot, RecordDocument, decode
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig, ClientConfig
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class RecordKeeper:
     def _clients(self, configs: Sequence[BackupConfig]) -> list[ClientConfig]:
         """The accounts that these configurations and their mirrors use, by name."""
         names = {config.target_client_id for config in configs} | {m.client for c in configs for m in c.mirrors}
-        return [c for c in self._service.webdav_service.configurations() if c.name in names]
+        return [c for c in self._service.webdav_service.all_stored() if c.name in names]
 
     def _keep(self, opened: OpenRepository) -> None:
         repository = opened.repository

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backup_core.config.clients import SECRETS, ClientConfig
+from backup_core.config.clients import ClientConfig
+from backup_core.config.stored import SECRETS
 from backup_core.errors import ConfigError
 from backup_core.services.accounts.options import backend_options
 from backup_core.services.webdav_service import WebDAVCredentials, WebDAVService
