@@ -113,11 +113,9 @@ def test_patterns(benchmark: Any) -> None:
 
 
 def test_make_file(benchmark: Any, tmp_path: Path) -> None:
-    from backup_core.engine.restore_entry import NO_LINK, Action, PlanEntry
-    from backup_core.engine.restore_hand import RestoreHand, as_plain
-    from backup_core.engine.restore_messages import SealedBlob, WriteBlobs
+    from backup_core.engine.restore_hand import RestoreHand
+    from backup_core.engine.restore_messages import NewFile, WriteBlobs
     from backup_core.engine.shared_memory import SlotMemory
-    from backup_core.engine.target_metadata import Stamp
 
     class Port:
         """A process' tie to nobody."""
@@ -140,10 +138,9 @@ def test_make_file(benchmark: Any, tmp_path: Path) -> None:
 
     def one() -> int:
         number = next(numbers)
-        stamp = Stamp(0o644, os.getuid(), os.getgid(), 10**18, 10**18, ())
-        entry = PlanEntry(-1, b"%d" % number, "file", Action.CREATE, stamp, len(SMALL), blob, NO_LINK, 0, "")
-        question = SealedBlob(blob, 0, len(box), 0, [number], [])
-        batch = WriteBlobs(0, PackId(bytes(32)), [(number, as_plain(entry))], [question])
+        stamp = (0o644, os.getuid(), os.getgid(), 10**18, 10**18, ())
+        file = NewFile(number, -1, b"%d" % number, stamp, blob, 0, len(box), 0)
+        batch = WriteBlobs(0, PackId(bytes(32)), [], [file], [])
         return len(hand._write(batch).finished)
 
     assert benchmark(one) == 1

@@ -33,7 +33,7 @@ from backup_core.format.cipher import MasterKey
 from backup_core.format.ids import to_hex
 from backup_core.format.tree import Node
 from backup_core.progress import CancelToken
-from backup_core.repository.blob_reader import Run
+from backup_core.repository.blob_reader import Run, Wanted
 from backup_core.repository.repository import Repository
 from backup_core.results import Problem, Severity
 from backup_core.types import BlobId, BlobLocation, BlobType, PackId, TreeId
@@ -124,7 +124,7 @@ class Copies:
                 return place
         return None
 
-    def fetch(self, pack: PackId, blobs: Sequence[BlobId]) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
+    def fetch(self, pack: PackId, wanted: Sequence[Wanted]) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         """(blob, plaintext) for data blobs that ``find`` placed in ``pack``; what that pack does not give comes from
         any other place, and ``Corrupt`` stands for what nobody has whole.
 
@@ -132,9 +132,10 @@ class Copies:
         """
         owner = self._owner(pack)
         left: dict[BlobId, Fault] = {}
-        waiting = dict.fromkeys(blobs)
+        waiting = dict.fromkeys(blob for blob, _ in wanted)
         try:
-            for blob, content in owner.repository.fetch_blobs(pack, self._wanted(owner, pack, blobs)):
+            _usable(owner)
+            for blob, content in owner.repository.fetch_blobs(pack, wanted):
                 del waiting[blob]
                 if isinstance(content, Corrupt):
                     left[blob] = content
@@ -159,16 +160,17 @@ class Copies:
         return self._owner(pack) is self._first
 
     def fetch_sealed(
-        self, pack: PackId, blobs: Sequence[BlobId], open_boxes: Callable[[Run, memoryview], Mapping[BlobId, Corrupt]]
+        self, pack: PackId, wanted: Sequence[Wanted], open_boxes: Callable[[Run, memoryview], Mapping[BlobId, Corrupt]]
     ) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         """Like ``fetch``, for a pack of the first copy whose boxes ``open_boxes`` opens and uses, run by run.
 
         It returns those that are damaged; only these come from here, from any other place.
         """
         left: dict[BlobId, Fault] = {}
-        waiting = dict.fromkeys(blobs)
+        waiting = dict.fromkeys(blob for blob, _ in wanted)
         try:
-            for run, data in self._first.repository.reader.fetch_sealed(pack, self._wanted(self._first, pack, blobs)):
+            _usable(self._first)
+            for run, data in self._first.repository.reader.fetch_sealed(pack, wanted):
                 damaged = {run.blobs[0][0]: data} if isinstance(data, Corrupt) else open_boxes(run, data)
                 left |= damaged
                 for blob, _ in run.blobs:
@@ -247,15 +249,6 @@ class Copies:
             known = (copy for copy in self._copies if copy.repository.index.pack_size(pack) is not None)
             return next(known, self._first)
 
-    @staticmethod
-    def _wanted(copy: _Copy, pack: PackId, blobs: Sequence[BlobId]) -> list[tuple[BlobId, BlobLocation]]:
-        """Where in a pack of a copy that can be asked these blobs lie."""
-        if copy.down:
-            raise ConnectionLost(copy.down)
-        index = copy.repository.index
-        wanted = {blob: place for blob in blobs for place in index.find_all(blob, BlobType.DATA) if place.pack == pack}
-        return list(wanted.items())
-
     def _elsewhere(self, owner: _Copy, left: dict[BlobId, Fault]) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         """What a pack did not give: from any pack of any copy, its owner first, in few requests."""
         if not left:
@@ -311,6 +304,12 @@ class Copies:
             copy.failures_in_a_row += 1
             if isinstance(error, _FOR_ALL) or copy.failures_in_a_row >= _ENOUGH:
                 copy.down = copy.down or str(error)
+
+
+def _usable(copy: _Copy) -> None:
+    """Raises ``ConnectionLost`` for a copy that was given up."""
+    if copy.down:
+        raise ConnectionLost(copy.down)
 
 
 def _not_there(blob: BlobId, pack: PackId) -> Corrupt:

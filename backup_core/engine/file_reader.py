@@ -115,15 +115,15 @@ class FileReader:
         if known is not None:
             return known
         pack = self._places[number].pack
-        wanted = dict.fromkeys([blob])
+        wanted = {blob: self._places[number]}
         for further in range(number + 1, last + 1):
             if self._places[further].pack != pack:
                 break
             if self._memory.get(self._blobs[further]) is None:
-                wanted[self._blobs[further]] = None
+                wanted[self._blobs[further]] = self._places[further]
         found: bytes | None = None
         fault: Corrupt | None = None
-        for digits, content in self._copies.fetch(pack, list(wanted)):
+        for digits, content in self._copies.fetch(pack, list(wanted.items())):
             if isinstance(content, Corrupt):
                 fault = content if digits == blob else fault
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple, Protocol
 
 from backup_core.deferred import dataclass
@@ -38,6 +39,8 @@ class PackWork:
     pack: PackId
     flat: array[int]
     """The fields of ``Use`` after ``Use``, in tree order: a plan may hold millions of them."""
+    places: array[int]
+    """For each of them where the blob lies: offset, length and uncompressed length."""
     ranges: int
     """Requests it takes."""
     download: int
@@ -47,6 +50,11 @@ class PackWork:
         """Every place that something of this pack goes to."""
         fields = iter(self.flat)
         return map(Use, fields, fields, fields)
+
+    def locations(self) -> Iterator[BlobLocation]:
+        """Where the blob of each of ``uses`` lies."""
+        fields = iter(self.places)
+        return map(BlobLocation, repeat(self.pack), repeat(BlobType.DATA), fields, fields, fields)
 
 
 class ContentPlanner:
@@ -72,11 +80,11 @@ class ContentPlanner:
         if wanted is None:
             wanted = self._packs[place.pack] = _Wanted()
         wanted.uses.extend(use)
-        wanted.places.extend((place.offset, place.length))
+        wanted.places.extend((place.offset, place.length, place.uncompressed_length))
 
     def finish(self) -> tuple[PackWork, ...]:
         """The work for each pack, in order of first need."""
-        return tuple(PackWork(pack, wanted.uses, *wanted.span()) for pack, wanted in self._packs.items())
+        return tuple(PackWork(pack, wanted.uses, wanted.places, *wanted.span()) for pack, wanted in self._packs.items())
 
 
 class _Wanted:
@@ -90,7 +98,7 @@ class _Wanted:
         """Requests for all of it, and bytes of those: the same runs that the repository will fetch."""
         flat = iter(self.places)
         ranges = total = start = end = 0
-        for offset, length in sorted(set(zip(flat, flat, strict=True))):
+        for offset, length, _ in sorted(set(zip(flat, flat, flat, strict=True))):
             stop = offset + length
             if not ranges or offset - end > MAX_GAP or stop - start > MAX_RUN:
                 total += end - start

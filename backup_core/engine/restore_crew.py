@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from backup_core.engine.copies import Copies
@@ -25,7 +25,8 @@ from backup_core.errors import (
 )
 from backup_core.format.ids import to_hex
 from backup_core.progress import CancelToken, ProgressTracker
-from backup_core.types import BlobId, PackId
+from backup_core.repository.blob_reader import Wanted
+from backup_core.types import BlobId, BlobLocation, PackId
 
 _FOR_ALL = (AccessDenied, ConnectionLost, QuotaExceeded, RateLimited)
 """Errors that will meet every other pack too."""
@@ -109,11 +110,14 @@ class Crew:
 
     def _handle(self, work: PackWork, writer: EntryWriter) -> None:
         uses: dict[BlobId, list[Use]] = {}
-        for use in work.uses():
+        places: dict[BlobId, BlobLocation] = {}
+        for use, place in zip(work.uses(), work.locations(), strict=True):
             if not self._ledger.has_failed(use.entry):
-                uses.setdefault(self._plan.entries[use.entry].blob(use.position), []).append(use)
+                blob = self._plan.entries[use.entry].blob(use.position)
+                uses.setdefault(blob, []).append(use)
+                places[blob] = place
         try:
-            for blob, content in self._fetch(work.pack, uses, writer):
+            for blob, content in self._fetch(work.pack, list(places.items()), uses, writer):
                 self._cancel.check()
                 self._deal(work.pack, uses.pop(blob), content, writer)
             self._in_a_row = 0
@@ -125,13 +129,13 @@ class Crew:
         self._progress.advance(stored=work.download, requests=work.ranges)
 
     def _fetch(
-        self, pack: PackId, uses: dict[BlobId, list[Use]], writer: EntryWriter
+        self, pack: PackId, wanted: Sequence[Wanted], uses: Mapping[BlobId, list[Use]], writer: EntryWriter
     ) -> Iterator[tuple[BlobId, bytes | Corrupt]]:
         """What this thread has to deal with itself: all, when there are no processes that write."""
         if self._hands is None or not self._copies.has_first(pack):
-            return self._copies.fetch(pack, list(uses))
+            return self._copies.fetch(pack, wanted)
         work = HandWork(self._plan, self._hands, uses, writer, parts=self._parts, ledger=self._ledger, gate=self._gate)
-        return self._copies.fetch_sealed(pack, list(uses), partial(work.write, pack, cancel=self._cancel))
+        return self._copies.fetch_sealed(pack, wanted, partial(work.write, pack, cancel=self._cancel))
 
     def _is_the_end(self, error: StorageError) -> bool:
         """Whether the server has failed for good, and not only for one pack."""
@@ -160,5 +164,5 @@ class Crew:
             elif not self._ledger.has_failed(number):
                 with writer.attempt(number):
                     writer.write(writer.begin(use), content)
-        if self._parts.one_less(number) and not alone:
+        if self._parts.less((number,)) and not alone:
             writer.end(number, failed=self._ledger.has_failed(number))

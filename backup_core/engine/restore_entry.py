@@ -79,3 +79,8 @@ class PlanEntry(NamedTuple):
     def writes_content(self) -> bool:
         """True for files whose content this plan writes (not those that become links to another)."""
         return self.type == "file" and self.link == NO_LINK and self.action in (Action.CREATE, Action.REPLACE)
+
+
+def new_file(parent: int, name: bytes, stamp: Stamp | None, size: int, content: bytes) -> PlanEntry:
+    """A file with one name where nothing is yet."""
+    return PlanEntry(parent, name, "file", Action.CREATE, stamp, size, content, NO_LINK, 0, "")

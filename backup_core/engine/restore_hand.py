@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
-from backup_core.engine.restore_entry import Action, PlanEntry
+from backup_core.engine.restore_entry import Action, PlanEntry, new_file
 from backup_core.engine.restore_ledger import Stop
 from backup_core.engine.restore_messages import BlobsWritten, SealedBlob, WriteBlobs, WriteSettings
 from backup_core.engine.restore_write import EntryWriter
@@ -14,7 +14,10 @@ from backup_core.engine.target_metadata import Stamp
 from backup_core.errors import Corrupt
 from backup_core.format.cipher import MasterKey, Sealer
 from backup_core.repository.blob_reader import BlobOpener
-from backup_core.types import BlobLocation, BlobType, PackId
+from backup_core.types import BlobId, BlobLocation, BlobType, PackId
+
+_NewFile: TypeAlias = tuple[int, int, bytes, tuple[Any, ...] | None, BlobId, int, int, int]
+"""The fields of ``NewFile``."""
 
 
 class Port(Protocol):
@@ -50,14 +53,39 @@ class RestoreHand:
             self._port.send(self._write(self._port.receive()))
 
     def _write(self, batch: WriteBlobs) -> BlobsWritten:
-        self._notes.answer = answer = BlobsWritten([], [], [], [], "")
+        self._notes.answer = BlobsWritten([], [], [], [], "")
         self._plan.learn(batch.entries)
         slot = self._slots.slot(batch.slot)
-        for position, blob in enumerate(batch.blobs):
+        self._write_files(batch, slot)
+        if not self._notes.answer.stop:
+            self._write_blobs(batch, slot)
+        self._plan.forget_files()
+        return self._notes.answer
+
+    def _write_files(self, batch: WriteBlobs, slot: memoryview) -> None:
+        """Runs for each of a million files: hence the plain loop, and names that are looked up once."""
+        pack, open_box, learn = batch.pack, self._opener.open, self._plan.learn_file
+        writer, notes = self._writer, self._notes
+        for file in batch.files:
+            number, directory, name, stamp, blob, start, length, plain = cast(_NewFile, file)
+            try:
+                place = BlobLocation(pack, BlobType.DATA, start, length, plain)
+                data = open_box(blob, place, slot[start : start + length])
+            except Corrupt as error:
+                notes.answer.damaged.append((blob, str(error)))
+                continue
+            learn(number, new_file(directory, name, None if stamp is None else Stamp(*stamp), len(data), blob))
+            with writer.attempt(number):
+                writer.make_file(number, data)
+            if notes.answer.stop:
+                break
+
+    def _write_blobs(self, batch: WriteBlobs, slot: memoryview) -> None:
+        for blob in batch.blobs:
             try:
                 data = self._open(batch.pack, blob, slot)
             except Corrupt as error:
-                answer.damaged.append((position, str(error)))
+                self._notes.answer.damaged.append((blob.id, str(error)))
                 continue
             for number in blob.files:
                 with self._writer.attempt(number):
@@ -67,8 +95,6 @@ class RestoreHand:
                     self._writer.write(piece, data)
             if self._notes.answer.stop:
                 break
-        self._plan.forget_files()
-        return self._notes.answer
 
     def _open(self, pack: PackId, blob: SealedBlob, slot: memoryview) -> bytes:
         place = BlobLocation(pack, BlobType.DATA, blob.start, blob.length, blob.uncompressed_length)
@@ -91,6 +117,10 @@ class _PartOfPlan:
             self.entries[number] = entry._replace(action=Action(entry.action), stamp=stamp)
             if entry.type != "dir":
                 self._files.append(number)
+
+    def learn_file(self, number: int, entry: PlanEntry) -> None:
+        self.entries[number] = entry
+        self._files.append(number)
 
     def forget_files(self) -> None:
         for number in self._files:

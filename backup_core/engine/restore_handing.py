@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from backup_core.engine.restore_content import Use
+from backup_core.engine.restore_entry import Action
 from backup_core.engine.restore_hands import SLOT, Hands
 from backup_core.engine.restore_ledger import Gate, Ledger, Stop
 from backup_core.engine.restore_messages import BlobsWritten, Piece, SealedBlob
@@ -15,17 +15,11 @@ from backup_core.engine.restore_write import EntryWriter
 from backup_core.errors import BackupExecutionError, Corrupt, RestoreError
 from backup_core.format.ids import to_hex
 from backup_core.progress import CancelToken
-from backup_core.repository.blob_reader import Run
-from backup_core.types import BlobId, BlobLocation, PackId
+from backup_core.repository.blob_reader import Run, Wanted
+from backup_core.types import BlobId, PackId
 
 _BATCH_BYTES = 4 << 20
 _BATCH_BLOBS = 256
-
-
-class _Sealed(NamedTuple):
-    blob: BlobId
-    place: BlobLocation
-    box: memoryview
 
 
 class HandWork:
@@ -58,33 +52,44 @@ class HandWork:
         """
         large = [blob for blob, place in run.blobs if place.length > SLOT]
         damaged = dict.fromkeys(large, Corrupt("the blob is too large to be handed over", kind="blob"))
-        for batch in _batches(run, data):
+        for batch in _batches(run):
             cancel.check()
             if self._ledger.stop is not None:
                 break
             with self._gate:
-                damaged |= self._write_batch(pack, batch)
+                damaged |= self._write_batch(pack, batch, data[batch.offset - run.offset :][: batch.length])
         return damaged
 
-    def _write_batch(self, pack: PackId, batch: list[_Sealed]) -> dict[BlobId, Corrupt]:
-        blobs, start = [], 0
-        for blob, place, _ in batch:
-            files, pieces = self._places(self._uses[blob])
-            blobs.append(SealedBlob(blob, start, place.length, place.uncompressed_length, files, pieces))
-            start += place.length
+    def _write_batch(self, pack: PackId, batch: Run, boxes: memoryview) -> dict[BlobId, Corrupt]:
+        files, blobs = self._sort(batch)
         try:
             with self._hands.one() as hand:
-                answer = hand.write(self._plan, pack, blobs, [sealed.box for sealed in batch])
+                answer = hand.write(self._plan, pack, boxes, files, blobs)
         except BackupExecutionError as error:
             raise RestoreError(str(error)) from error
         self._take_down(answer)
         if answer.stop:
             return {}  # nobody knows which of the others were written; all part files go
-        damaged = {batch[position].blob: told for position, told in answer.damaged}
-        for sealed in batch:
-            if sealed.blob not in damaged:
-                self._settle(self._uses[sealed.blob], sealed.place.plaintext_length)
-        return {blob: Corrupt(told, kind="blob", object_id=to_hex(pack)) for blob, told in damaged.items()}
+        damaged = {blob: Corrupt(told, kind="blob", object_id=to_hex(pack)) for blob, told in answer.damaged}
+        self._settle([wanted for wanted in batch.blobs if wanted[0] not in damaged])
+        return damaged
+
+    def _sort(self, batch: Run) -> tuple[list[tuple[object, ...]], list[SealedBlob]]:
+        """What is all of a new file, and the others."""
+        files: list[tuple[object, ...]] = []
+        blobs: list[SealedBlob] = []
+        entries = self._plan.entries
+        for blob, (_, _, offset, length, plain) in batch.blobs:
+            uses = self._uses[blob]
+            start = offset - batch.offset
+            number = uses[0].entry
+            parent, name, _, action, stamp, _, content, _, _, _ = entries[number]
+            is_new = action is Action.CREATE and content == blob and number not in self._plan.resumed
+            if is_new and len(uses) == 1 and not self._ledger.has_failed(number):
+                files.append((number, parent, name, stamp and tuple(stamp), blob, start, length, plain))
+            else:
+                blobs.append(SealedBlob(blob, start, length, plain, *self._places(uses)))
+        return files, blobs
 
     def _places(self, uses: list[Use]) -> tuple[list[int], list[Piece]]:
         """Where a blob goes: files that it is all of, and places in part files, which are there by then."""
@@ -109,12 +114,11 @@ class HandWork:
         if answer.stop:
             self._ledger.stop_because(Stop.NO_ROOM, answer.stop)
 
-    def _settle(self, uses: list[Use], size: int) -> None:
-        """A blob is dealt with: end the files of which it was the last one."""
-        self._ledger.put(size * len(uses))
-        for use in uses:
-            number = use.entry
-            if self._parts.one_less(number) and not self._is_all_of(number):
+    def _settle(self, blobs: Sequence[Wanted]) -> None:
+        """Blobs are dealt with: end the files of which they were the last ones."""
+        self._ledger.put(sum(place.plaintext_length * len(self._uses[blob]) for blob, place in blobs))
+        for number in self._parts.less(use.entry for blob, _ in blobs for use in self._uses[blob]):
+            if not self._is_all_of(number):
                 with self._writer.attempt(number):
                     self._writer.end(number, failed=self._ledger.has_failed(number))
 
@@ -122,18 +126,20 @@ class HandWork:
         return self._plan.entries[number].blob_count == 1
 
 
-def _batches(run: Run, data: memoryview) -> Iterator[list[_Sealed]]:
-    """The boxes of a run, some at a time."""
-    batch: list[_Sealed] = []
-    size = 0
-    for blob, place in run.blobs:
-        if place.length > SLOT:
+def _batches(run: Run) -> Iterator[Run]:
+    """Parts of a run that fit into a slot, and are small enough to be done in a moment."""
+    group: list[Wanted] = []
+    start = end = 0
+    for wanted in run.blobs:
+        _, _, offset, length, _ = wanted[1]
+        if length > SLOT:
             continue
-        if batch and (len(batch) >= _BATCH_BLOBS or size + place.length > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        start = place.offset - run.offset
-        batch.append(_Sealed(blob, place, data[start : start + place.length]))
-        size += place.length
-    if batch:
-        yield batch
+        if group and (len(group) >= _BATCH_BLOBS or offset + length - start > _BATCH_BYTES):
+            yield Run(start, end - start, tuple(group))
+            group = []
+        if not group:
+            start = offset
+        group.append(wanted)
+        end = offset + length
+    if group:
+        yield Run(start, end - start, tuple(group))

@@ -7,13 +7,14 @@ given up stays with the restore. A batch is small, so that whoever cancels waits
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.reduction import send_handle
-from typing import Literal, Self
+from operator import itemgetter
+from typing import Any, Literal, Self
 
 from backup_core.engine.restore_hand import as_plain
-from backup_core.engine.restore_messages import BlobsWritten, SealedBlob, WriteBlobs, WriteSettings
+from backup_core.engine.restore_messages import BlobsWritten, NewFile, SealedBlob, WriteBlobs, WriteSettings
 from backup_core.engine.restore_plan import RestorePlan
 from backup_core.engine.target import ROOT
 from backup_core.engine.team import Team
@@ -29,6 +30,9 @@ WORTH_A_PROCESS = 2000
 """Files from which on it pays to start processes that were not forked in advance."""
 
 
+_directory: Callable[[Any], int] = itemgetter(NewFile._fields.index("directory"))
+
+
 class Hand:
     """One process, for one thread at a time."""
 
@@ -39,17 +43,25 @@ class Hand:
         self._known = {ROOT}
 
     def write(
-        self, plan: RestorePlan, pack: PackId, blobs: list[SealedBlob], boxes: Iterable[memoryview]
+        self,
+        plan: RestorePlan,
+        pack: PackId,
+        boxes: memoryview,
+        files: list[tuple[object, ...]],
+        blobs: list[SealedBlob],
     ) -> BlobsWritten:
-        """Have a batch of boxes opened and written. Raises ``BackupExecutionError`` when the process has died."""
-        for blob, box in zip(blobs, boxes, strict=True):
-            self._slot[blob.start : blob.start + blob.length] = box
+        """Have a part of a pack opened and written: ``NewFile``s as plain tuples, and other blobs.
+
+        Raises ``BackupExecutionError`` when the process has died.
+        """
+        self._slot[: len(boxes)] = boxes
         numbers = [number for blob in blobs for number in blob.files]
         directories = {plan.entries[number].parent for number in numbers}
         directories.update(piece.directory for blob in blobs for piece in blob.pieces)
+        directories.update(map(_directory, files))
         numbers.extend(self._news(plan, directories))
         entries = [(number, as_plain(plan.entries[number])) for number in numbers]
-        self._worker.send(WriteBlobs(self._number, pack, entries, blobs))
+        self._worker.send(WriteBlobs(self._number, pack, entries, files, blobs))
         answer = self._worker.receive()
         if not isinstance(answer, BlobsWritten):
             raise TypeError(f"a process answered {type(answer).__name__} when it was to write")

@@ -28,6 +28,22 @@ class Piece(NamedTuple):
     """True when an earlier run has left something in this place, which need not be zeros."""
 
 
+class NewFile(NamedTuple):
+    """A box in the slot that is all of a file which is not there yet: most of most restores. Travels as a plain tuple,
+    since a named one costs four times as much to send."""
+
+    entry: int
+    directory: int
+    """Number of its directory's entry."""
+    name: bytes
+    stamp: tuple[object, ...] | None
+    """The fields of ``Stamp``."""
+    blob: BlobId
+    start: int
+    length: int
+    uncompressed_length: int
+
+
 class SealedBlob(NamedTuple):
     """A box in the slot, and where its content goes."""
 
@@ -49,9 +65,12 @@ class WriteBlobs(NamedTuple):
     slot: int
     pack: PackId
     entries: list[tuple[int, tuple[object, ...]]]
-    """Number and ``PlanEntry`` of the files, as plain tuples (named ones cost four times as much to send), and of
-    directories that were not spoken of before."""
+    """Number and ``PlanEntry``, as plain tuples, of the files of ``blobs``, and of directories that were not spoken of
+    before."""
+    files: list[tuple[object, ...]]
+    """The fields of ``NewFile``."""
     blobs: list[SealedBlob]
+    """All others."""
 
 
 class BlobsWritten(NamedTuple):
@@ -62,7 +81,7 @@ class BlobsWritten(NamedTuple):
     failed: list[tuple[int, str]]
     warnings: list[tuple[str, int, str]]
     """Kind, entry and sentence."""
-    damaged: list[tuple[int, str]]
-    """Boxes that do not open: position in the question, and what is wrong."""
+    damaged: list[tuple[BlobId, str]]
+    """Boxes that do not open, and what is wrong."""
     stop: str
     """Why everything else would fail, too; "" when it would not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from backup_core.engine.restore_plan import RestorePlan
@@ -38,11 +38,16 @@ class PartsInProgress:
         """Blobs that a file still waits for."""
         return self._left[number]
 
-    def one_less(self, number: int) -> bool:
-        """A blob of a file is dealt with; True when it was the last one."""
+    def less(self, numbers: Iterable[int]) -> list[int]:
+        """A blob of each of these files is dealt with (a file may come more than once); those that have all now."""
+        left = self._left
+        whole = []
         with self._lock:
-            self._left[number] -= 1
-            return self._left[number] == 0
+            for number in numbers:
+                left[number] -= 1
+                if not left[number]:
+                    whole.append(number)
+        return whole
 
     def begin(self, number: int, make: Callable[[], int]) -> int | None:
         """Call ``make`` if nobody has begun this file; what it returns, None otherwise."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from backup_core.deferred import dataclass
 from backup_core.engine.restore_content import ContentPlanner, Places, Use
-from backup_core.engine.restore_entry import NO_LINK, Action, Overwrite, PlanEntry
+from backup_core.engine.restore_entry import NO_LINK, Action, Overwrite, PlanEntry, new_file
 from backup_core.engine.restore_existing import Blob, Judge, Judgement, Wanted
 from backup_core.engine.restore_layout import Components, printable
 from backup_core.engine.restore_scene import Extra, Level, Scene
@@ -200,9 +200,7 @@ class Planner:
 
     def _add_file(self, node: Node, parent: int, content: bytes) -> int:
         stamp = _stamp_of(node)
-        self.entries.append(
-            PlanEntry(parent, node.name, "file", Action.CREATE, stamp, node.size, content, NO_LINK, 0, "")
-        )
+        self.entries.append(new_file(parent, node.name, stamp, node.size, content))
         return len(self.entries) - 1
 
     def _plan_entry(self, node: Node, above: Level) -> None:

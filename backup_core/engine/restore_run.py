@@ -9,7 +9,7 @@ any point, and the next plan goes on from what is there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from backup_core.clock import Clock
 from backup_core.engine.copies import Copies
@@ -143,10 +143,9 @@ class _Run:
                     with contextlib.suppress(OSError):
                         self._writer.abandon(number)
 
-    def _each(self, wanted: Callable[[int], bool], act: Callable[[int], None], *, backwards: bool = False) -> None:
+    def _each(self, numbers: Iterable[int], wanted: Callable[[int], bool], act: Callable[[int], None]) -> None:
         """Act on entries one by one; what goes wrong with one is recorded, and the next one follows."""
-        numbers = range(len(self._plan.entries))
-        for number in reversed(numbers) if backwards else numbers:
+        for number in numbers:
             if not wanted(number):
                 continue
             self._cancel.check()
@@ -162,7 +161,8 @@ class _Run:
         for extra in plan.leftovers:
             with contextlib.suppress(OSError):
                 self._writer.delete(extra.parent, extra.name)
-        self._each(lambda n: True, self._make)
+        entries, waiting, failed = plan.entries, self._parts.waiting_for, self._ledger.has_failed
+        self._each(range(len(entries)), lambda n: not waiting(n) or failed(entries[n].parent), self._make)
 
     def _make(self, number: int) -> None:
         entry = self._plan.entries[number]
@@ -181,7 +181,7 @@ class _Run:
         elif entry.link == NO_LINK:
             if entry.type != "file":
                 self._writer.make_special(number)
-            elif not self._parts.waiting_for(number):
+            else:
                 self._writer.make_file(number)
 
     def _fetch(self, workers: int) -> None:
@@ -200,8 +200,8 @@ class _Run:
             raise _Stopped
 
     def _make_links(self) -> None:
-        entries = self._plan.entries
-        self._each(lambda n: entries[n].link != NO_LINK and entries[n].action in _WRITTEN, self._make_link)
+        links = [n for n, entry in enumerate(self._plan.entries) if entry.link != NO_LINK and entry.action in _WRITTEN]
+        self._each(links, lambda number: True, self._make_link)
 
     def _make_link(self, number: int) -> None:
         first = self._plan.entries[number].link
@@ -241,14 +241,13 @@ class _Run:
                 self._ledger.add(Problem("not-deleted", told, shown))
 
     def _stamp_directories(self) -> None:
-        entries = self._plan.entries
+        directories = [number for number, entry in enumerate(self._plan.entries) if entry.type == "dir"]
 
-        def is_directory(number: int) -> bool:
-            entry = entries[number]
-            given_up = entry.action in (Action.SKIP, Action.FAIL) or self._ledger.has_failed(number)
-            return entry.type == "dir" and not given_up
+        def stands(number: int) -> bool:
+            given_up = self._plan.entries[number].action in (Action.SKIP, Action.FAIL)
+            return not given_up and not self._ledger.has_failed(number)
 
-        self._each(is_directory, self._writer.stamp_directory, backwards=True)
+        self._each(reversed(directories), stands, self._writer.stamp_directory)
 
     def _flush(self) -> None:
         """Say "restored" only of what a power failure does not take back."""

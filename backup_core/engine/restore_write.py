@@ -13,7 +13,7 @@ from backup_core.engine.restore_entry import Action, PlanEntry
 from backup_core.engine.restore_ledger import Stop
 from backup_core.engine.restore_messages import Piece
 from backup_core.engine.restore_parts import Parts
-from backup_core.engine.sparse import data_runs
+from backup_core.engine.sparse import data_runs, is_solid
 from backup_core.engine.target import (
     NO_ROOM,
     Directories,
@@ -218,7 +218,7 @@ class EntryWriter:
         if descriptor is None:
             return False
         try:
-            self._fill(number, descriptor, data)
+            self._fill(number, entry, descriptor, data)
             return give_name(descriptor, self._directories.handle(entry.parent), entry.name)
         except FileExistsError as error:
             raise RestoreError(_UNEXPECTED) from error
@@ -231,7 +231,7 @@ class EntryWriter:
         descriptor = open_part(parent, part) if resumed else create_part(parent, part)
         try:
             try:
-                self._fill(number, descriptor, data)
+                self._fill(number, entry, descriptor, data)
             finally:
                 os.close(descriptor)
             self._settle(parent, part, entry)
@@ -239,11 +239,10 @@ class EntryWriter:
             _remove_quietly(parent, part)
             raise
 
-    def _fill(self, number: int, descriptor: int, data: bytes) -> None:
-        entry = self._plan.entries[number]
+    def _fill(self, number: int, entry: PlanEntry, descriptor: int, data: bytes) -> None:
         if _write_sparsely(descriptor, data, 0) < entry.size:
             os.ftruncate(descriptor, entry.size)
-        self._stamp_file(number, descriptor)
+        self._stamp_file(number, entry, descriptor)
 
     def begin(self, use: Use) -> Piece:
         """The place of one of several blobs, in the part file that is made when nobody has made it yet."""
@@ -284,7 +283,7 @@ class EntryWriter:
         with _removing(parent, part):
             descriptor = open_part(parent, part)
             try:
-                self._stamp_file(number, descriptor)
+                self._stamp_file(number, entry, descriptor)
             finally:
                 os.close(descriptor)
             self._settle(parent, part, entry)
@@ -300,18 +299,15 @@ class EntryWriter:
         self._parts.ended(number)
         self._ledger.finished(number)
 
-    def _stamp_file(self, number: int, descriptor: int) -> None:
-        stamp = self._plan.entries[number].stamp
-        if stamp is not None:
-            inherited = self._inherits(self._plan.entries[number].parent)
-            told = stamp_open_file(descriptor, stamp, owner=self._owner, inherited=inherited)
-            self._ledger.warn("metadata", number, told)
-
-    def _inherits(self, directory: int) -> bool:
-        """Whether the files of a directory get ACLs from it: looked at once for all that are made in a row."""
-        if self._giving[0] != directory:
+    def _stamp_file(self, number: int, entry: PlanEntry, descriptor: int) -> None:
+        if entry.stamp is None:
+            return
+        directory = entry.parent
+        if self._giving[0] != directory:  # looked at once for all files of a directory that are made in a row
             self._giving = (directory, gives_acls(self._directories.handle(directory)))
-        return self._giving[1]
+        told = stamp_open_file(descriptor, entry.stamp, owner=self._owner, inherited=self._giving[1])
+        if told:
+            self._ledger.warn("metadata", number, told)
 
     def _settle(self, parent: int, part: bytes, entry: PlanEntry) -> None:
         """Rename a part to its name, unless something is there that the plan did not know of."""
@@ -344,6 +340,9 @@ def _remove_quietly(parent: int, part: bytes) -> None:
 
 def _write_sparsely(descriptor: int, data: bytes, offset: int) -> int:
     """Write all but whole blocks of zeros; the offset in the file at which what was written ends."""
+    if is_solid(data, offset):
+        write_all(descriptor, data, offset)
+        return offset + len(data)
     view = memoryview(data)
     written = offset
     for start, end in data_runs(data, offset):

@@ -16,6 +16,11 @@ _LARGEST = 16 * 1024 * 1024
 _ZEROS = bytes(BLOCK)
 
 
+def is_solid(data: bytes, offset: int) -> bool:
+    """True when no whole block of ``data`` begins with a zero, so that all of it must be written. Very cheap."""
+    return 0 not in data[-offset % BLOCK :: BLOCK]
+
+
 def data_runs(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
     """The parts of ``data`` (start, end) that must be written when it goes to ``offset`` of a file full of holes."""
     size = len(data)

@@ -110,11 +110,15 @@ def _stamp(path: int | bytes, stamp: Stamp, *, owner: bool, acls: tuple[bytes, .
         _remove_inherited(path, stamp.attributes, acls)
     if not stamp.attributes:
         # Nearly all entries are like that, and nearly always all goes well.
-        with contextlib.suppress(OSError, OverflowError):
+        mode, uid, gid, mtime_ns, atime_ns, _ = stamp
+        try:
             if owner:
-                os.chown(path, stamp.uid, stamp.gid)
-            os.chmod(path, stamp.mode & 0o7777)
-            os.utime(path, ns=(stamp.atime_ns, stamp.mtime_ns))
+                os.chown(path, uid, gid)
+            os.chmod(path, mode & 0o7777)
+            os.utime(path, ns=(atime_ns, mtime_ns))
+        except (OSError, OverflowError):
+            pass  # which of them it was, the steps tell
+        else:
             return []
     return _stamp_step_by_step(path, stamp, owner=owner)
 

@@ -52,7 +52,13 @@ class IndexView:
 
     def find(self, blob: BlobId, kind: BlobType | None = None) -> BlobLocation | None:
         """A place of ``blob`` (of this type, if one is named), None when it is in no pack that is known and usable."""
-        return next(self._places(blob, kind), None)
+        if self._hidden:
+            return next(self._places(blob, kind), None)
+        for segment in self._segments:
+            place = segment.locate(blob, kind)
+            if place is not None:
+                return place
+        return None
 
     def find_all(self, blob: BlobId, kind: BlobType | None = None) -> list[BlobLocation]:
         """Every place of ``blob``: one that was stored twice can still be read when one of its packs is damaged."""
@@ -217,6 +223,9 @@ class Index(IndexView):
                     (pack, blobs) for pack, blobs in self._delta_packs.items() if other.pack_size(pack) is not None
                 ]
             self._forget_delta(listed)
+
+    def find(self, blob: BlobId, kind: BlobType | None = None) -> BlobLocation | None:
+        return next(self._places(blob, kind), None) if blob in self._delta else super().find(blob, kind)
 
     def contains(self, blob: BlobId, kind: BlobType) -> bool:
         return (blob in self._delta and self.find(blob, kind) is not None) or super().contains(blob, kind)

@@ -128,6 +128,17 @@ class Segment:
             yield self._location(at)
             at += RECORD_BYTES
 
+    def locate(self, blob: BlobId, kind: BlobType | None = None) -> BlobLocation | None:
+        """The first place of ``blob`` with this type (with any, when none is named)."""
+        at, end = self._range(blob)
+        while (at := self._map.find(blob, at, end)) >= 0:
+            if not (at - HEADER_BYTES) % RECORD_BYTES:
+                place = self._location(at)
+                if kind is None or place.type is kind:
+                    return place
+            at += 1
+        return None
+
     def holds(self, blob: BlobId, kind: BlobType) -> bool:
         """Whether there is a place of ``blob`` with this type. Asked far more often than where that is."""
         at, end = self._range(blob)

@@ -96,6 +96,9 @@ def test_the_same_id_as_data_and_as_tree_are_two_blobs(index: Index) -> None:
     index.add_pack(*listing(2, 10, kind=BlobType.TREE))
     tree = index.find(blob(10), BlobType.TREE)
     assert tree is not None and tree.pack == pack(2)
+    index.commit(IndexId("bb" * 32), [listing(2, 10, kind=BlobType.TREE)])
+    found = [index.find(blob(10), kind) for kind in (BlobType.DATA, BlobType.TREE)]
+    assert [place.pack for place in found if place is not None] == [pack(1), pack(2)]
 
 
 def test_hidden_packs_are_passed_over_everywhere(index: Index) -> None:

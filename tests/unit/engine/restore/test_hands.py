@@ -134,6 +134,32 @@ def test_a_blob_that_is_too_large_to_be_handed_over_is_written_all_the_same(
     assert describe(tmp_path / "out" / "source") == describe(source)
 
 
+def test_boxes_are_handed_over_in_parts_that_fit_into_a_slot(
+    bench: Any, source: Path, tmp_path: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what is wanted lies far apart in its pack."""
+    from backup_core.engine import restore_handing
+
+    snapshot = bench.back_up(source)
+    plan = bench.plan(snapshot, tmp_path / "out", patterns=["source/d[1-5]/**", "source/large"])
+    monkeypatch.setattr(restore_handing, "_BATCH_BYTES", 2000)
+    sent: list[int] = []
+    write = restore_hands.Hand.write
+
+    def watched(self: restore_hands.Hand, plan: Any, pack: Any, boxes: memoryview, *rest: Any) -> Any:
+        sent.append(len(boxes))
+        return write(self, plan, pack, boxes, *rest)
+
+    monkeypatch.setattr(restore_hands.Hand, "write", watched)
+    hands.fork_early()
+    assert bench.run(plan, hands=hands).outcome is Outcome.COMPLETED
+    assert len(sent) > 3
+    for number in range(1, 6):
+        below = f"source/d{number}"
+        assert describe(tmp_path / "out" / below) == describe(tmp_path / below)
+    assert (tmp_path / "out/source/large").read_bytes() == (source / "large").read_bytes()
+
+
 def test_they_are_started_only_when_it_pays(
     bench: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
