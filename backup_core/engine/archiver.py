@@ -27,6 +27,7 @@ from backup_core.engine.live.sqlite_files import begins_as_database
 from backup_core.engine.local_zone import LocalZone, zone_mark
 from backup_core.engine.messages import Settings
 from backup_core.engine.pipeline import Pipeline
+from backup_core.engine.read_ahead import ReadAhead
 from backup_core.engine.roots import resolve_sources
 from backup_core.engine.selection import Selection
 from backup_core.engine.snapshot_walk import DAMAGE
@@ -103,6 +104,7 @@ class _Run:
         self._lost: frozenset[PackId] = frozenset()
         self._parent: Snapshot | None = None
         self._ledger = TreeLedger()
+        self._ahead = ReadAhead()
 
     def carry_out(self) -> BackupSummary:
         """The real backup."""
@@ -116,7 +118,7 @@ class _Run:
         try:
             # Before the lock, whose renewal is a thread: a process with threads is not forked.
             pool.fork_early()
-            with self._repository.lock(cancel=self._cancel):
+            with self._repository.lock(cancel=self._cancel, meanwhile=self._look_ahead):
                 result = self._back_up(pool)
                 snapshot = self._save_snapshot(result)
         except BaseException:
@@ -147,6 +149,11 @@ class _Run:
                 f"{len(self._options.commands)} commands were not run; nobody knows what they would print"
             )
         return self._summary(result, "")
+
+    def _look_ahead(self, until: float) -> None:
+        """Not where commands or a look at all packs come first, which may take hours."""
+        if self._kind == "incremental" and not self._options.commands:
+            self._ahead.look(self._sources, self._options, clock=self._clock, until=until, cancel=self._cancel)
 
     def _back_up(self, pool: WorkerPool) -> BackupResult:
         """Everything up to the index files."""
@@ -194,13 +201,8 @@ class _Run:
         return index
 
     def _parent_among(self, snapshots: Sequence[Snapshot]) -> Snapshot | None:
-        options = self._options
-        return choose_parent(
-            snapshots,
-            hostname=options.hostname,
-            paths=self._sources.paths,
-            config_tag=self._config_tag,
-        )
+        host, paths = self._options.hostname, self._sources.paths
+        return choose_parent(snapshots, hostname=host, paths=paths, config_tag=self._config_tag)
 
     def _distrust_lost_packs(self, index: Index) -> frozenset[PackId]:
         """Look at all packs on the server; what is missing or has the wrong size holds nothing for this run."""
@@ -283,13 +285,11 @@ class _Run:
             on_entry=self._meter.entry,
             databases=LiveDatabases() if self._options.sqlite else None,
             ledger=self._ledger,
+            ahead=self._ahead,
         )
         known = self._parent.summary if self._parent is not None else None
-        self._progress.phase(
-            "backup",
-            files_total=known.total_files_processed if known else 0,
-            bytes_total=known.total_bytes_processed if known else 0,
-        )
+        files, size = (known.total_files_processed, known.total_bytes_processed) if known else (0, 0)
+        self._progress.phase("backup", files_total=files, bytes_total=size)
         count_ahead = known is None and self._progress.wanted
         with (
             self._stage("backup"),

@@ -19,10 +19,11 @@ from backup_core.engine.filters import Patterns
 from backup_core.engine.live.databases import LiveDatabases, has_company
 from backup_core.engine.live.produced import Produced, made_up_directory, produced_node
 from backup_core.engine.messages import FileOutcome
+from backup_core.engine.read_ahead import ReadAhead
 from backup_core.engine.restore_layout import printable
 from backup_core.engine.roots import Root, Sources, Waypoint
 from backup_core.engine.selection import Kept, Place, Selection
-from backup_core.engine.source import Found, describes, join, list_directory, make_node
+from backup_core.engine.source import Found, describes, join, make_node
 from backup_core.engine.source_problems import SourceProblems
 from backup_core.engine.tree_builder import Earlier, OpenDirectory, TreeBuilder
 from backup_core.engine.tree_ledger import TreeLedger
@@ -94,6 +95,7 @@ class SourceWalk:
         on_entry: Callable[[bytes, int, int], None],
         databases: LiveDatabases | None = None,
         ledger: TreeLedger | None = None,
+        ahead: ReadAhead | None = None,
     ) -> None:
         """``is_stored`` says whether content that an earlier backup refers to can still be had; None reads every file.
 
@@ -112,6 +114,7 @@ class SourceWalk:
         self._on_entry = on_entry
         self._databases = databases
         self._ledger = ledger or TreeLedger()
+        self._ahead = ahead or ReadAhead()
         self._stack: list[_Visit] = []
         self._beside: Waypoint | None = None
 
@@ -127,8 +130,7 @@ class SourceWalk:
             self._visit(self._stack.pop())
 
     def _place(self, root: Root) -> Place:
-        place = self._selection.source(root.path, root.status.st_dev)
-        return place._replace(path=root.place)
+        return self._selection.source(root.path, root.status.st_dev)._replace(path=root.place)
 
     def _open_waypoint(self, point: Waypoint, visit: _Visit) -> None:
         """Enter a directory above the sources: of its entries, those are kept that lead there."""
@@ -214,9 +216,8 @@ class SourceWalk:
         if self._databases is not None:
             kept, databases = self._databases.settle(prefix, listing, kept, before)
         earlier = Earlier(visit.old, visit.old_tree, compared.entries)
-        count = len(kept) + len(beside)
         directory = self._builder.open(
-            visit.parent, visit.slot, visit.node, count=count, earlier=earlier, optional=optional
+            visit.parent, visit.slot, visit.node, count=len(kept) + len(beside), earlier=earlier, optional=optional
         )
         self.counts.directories += 1
         self._note_new_names(prefix, before, kept, unchanged)
@@ -315,7 +316,7 @@ class SourceWalk:
     def _list(self, place: Place) -> list[Found] | None:
         """The entries of a directory; None when it cannot be read, which was told then."""
         try:
-            listing, failed = list_directory(place.path)
+            listing, failed = self._ahead.take(place.path)
         except OSError as error:
             self._problems.unreadable(place.path, error, directory=True)
             return None

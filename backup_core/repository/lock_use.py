@@ -10,7 +10,7 @@ from backup_core.errors import AccessDenied, Cancelled, QuotaExceeded, Repositor
 from backup_core.progress import CancelToken
 from backup_core.repository.held_lock import HeldLock
 from backup_core.repository.lock_holders import Holder
-from backup_core.repository.locks import Locks
+from backup_core.repository.locks import Locks, Meanwhile
 from backup_core.results import Problem, Severity
 from backup_core.types import LockId
 
@@ -34,12 +34,14 @@ class LockUse:
         self._users = 0
 
     @contextmanager
-    def hold(self, *, exclusive: bool, cancel: CancelToken | None) -> Iterator[HeldLock]:
+    def hold(
+        self, *, exclusive: bool, cancel: CancelToken | None, meanwhile: Meanwhile | None = None
+    ) -> Iterator[HeldLock]:
         """See ``Repository.lock``."""
         with self._mutex:
             if self._held is None:
                 self._clear_up()
-                self._held = self._acquire(exclusive=exclusive, cancel=cancel)
+                self._held = self._acquire(exclusive=exclusive, cancel=cancel, meanwhile=meanwhile)
             elif exclusive and not self._held.exclusive:
                 raise RepositoryError("an exclusive lock cannot be had while this process holds a shared one")
             held = self._held
@@ -56,9 +58,9 @@ class LockUse:
                     self._held = None
                     held.release()
 
-    def _acquire(self, *, exclusive: bool, cancel: CancelToken | None) -> HeldLock:
+    def _acquire(self, *, exclusive: bool, cancel: CancelToken | None, meanwhile: Meanwhile | None) -> HeldLock:
         try:
-            return self._locks.acquire(exclusive=exclusive, cancel=cancel)
+            return self._locks.acquire(exclusive=exclusive, cancel=cancel, meanwhile=meanwhile)
         except QuotaExceeded:
             # Whoever wants to be alone wants to remove something: that must be possible on a full server.
             if not exclusive or not self._make_room():

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import TypeAlias
 
 from backup_core.clock import Clock
 from backup_core.errors import Corrupt, LockHeld, LockLost, NotFound, StorageError
@@ -36,6 +37,10 @@ RETIRED_AFTER_DAYS = 7
 
 _READ_ATTEMPTS = 3
 
+Meanwhile: TypeAlias = Callable[[float], None]
+"""What is done while a lock does not count yet, until a moment of the clock's ``monotonic``. It must have nothing to do
+with the repository."""
+
 
 class Locks:
     """Takes, looks at and removes locks of one repository."""
@@ -47,9 +52,12 @@ class Locks:
         self._username = username
         self._location = location
 
-    def acquire(self, *, exclusive: bool = False, cancel: CancelToken | None = None) -> HeldLock:
+    def acquire(
+        self, *, exclusive: bool = False, cancel: CancelToken | None = None, meanwhile: Meanwhile | None = None
+    ) -> HeldLock:
         """Lock the repository, without waiting for others.
 
+        ``meanwhile`` is called when the wait begins.
         Raises ``LockHeld`` when somebody holds a lock that excludes this one, ``ListingUnproved`` when that cannot be
         known, ``LockLost`` when the server has not kept it. ``cancel`` is set when the lock is lost later on.
         """
@@ -62,7 +70,7 @@ class Locks:
             self._refuse_if_held(exclusive=exclusive, own=frozenset())  # the better reason, if there is one
             raise
         try:
-            self._clock.sleep(WAIT_SECONDS, cancel)
+            self._wait(cancel, meanwhile)
             others = self._refuse_if_held(exclusive=exclusive, own=frozenset({own}))
         except BaseException:
             with suppress(StorageError):  # the journal still names it, so the next run removes it
@@ -70,6 +78,14 @@ class Locks:
             raise
         self._retire(others)
         return HeldLock(self, own, exclusive=exclusive, clock=self._clock, cancel=cancel)
+
+    def _wait(self, cancel: CancelToken | None, meanwhile: Meanwhile | None) -> None:
+        left = WAIT_SECONDS
+        if meanwhile is not None:
+            end = self._clock.monotonic() + WAIT_SECONDS
+            meanwhile(end)
+            left = end - self._clock.monotonic()
+        self._clock.sleep(max(0.0, left), cancel)
 
     def holders(self, *, own: frozenset[LockId] = frozenset()) -> list[Holder]:
         """All locks but ``own``. Files of no length are leftovers of interrupted uploads and count as none.

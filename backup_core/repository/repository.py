@@ -35,7 +35,7 @@ from backup_core.repository.index_loader import IndexLoader
 from backup_core.repository.keyring import OpenedKey, Unlocked, open_key
 from backup_core.repository.lock_holders import Holder
 from backup_core.repository.lock_use import LockUse
-from backup_core.repository.locks import Locks
+from backup_core.repository.locks import Locks, Meanwhile
 from backup_core.repository.options import RepositoryOptions
 from backup_core.repository.placement import PackPlacement
 from backup_core.repository.recovery import clear_up_after_broken_runs
@@ -306,8 +306,8 @@ class Repository:
         held = self._lock_use.require("store data")
         promises, packs = self.backend.promises, list(self.index.packs())
         if isinstance(self.backend, KnowsDirectories):
-            names = [*DIRECTORIES, RECORDS, *map(pack_directory, packs)]
-            self.backend.directories_exist(dict.fromkeys(names))
+            self.backend.directories_exist(dict.fromkeys([*DIRECTORIES, RECORDS, *map(pack_directory, packs)]))
+        placement = PackPlacement(self.id, packs, limit=promises.packs_in_folder, one_at_a_time=not promises.atomic_put)
         uploader = Uploader(
             self.backend,
             self.files,
@@ -317,9 +317,7 @@ class Repository:
             clock=self.clock,
             threads=self.options.upload_threads or promises.parallel_requests,
             held=held,
-            placement=PackPlacement(
-                self.id, packs, limit=promises.packs_in_folder, one_at_a_time=not promises.atomic_put
-            ),
+            placement=placement,
             keep=self.cache.keep_for_parity if self.options.keep_packs else None,
             cancel=cancel,
         )
@@ -338,13 +336,15 @@ class Repository:
 
     # Locks
 
-    def lock(self, *, exclusive: bool = False, cancel: CancelToken | None = None) -> AbstractContextManager[HeldLock]:
+    def lock(
+        self, *, exclusive: bool = False, cancel: CancelToken | None = None, meanwhile: Meanwhile | None = None
+    ) -> AbstractContextManager[HeldLock]:
         """Hold a lock on the repository; within a lock already held, that one is used.
 
-        What broken runs of this machine left is cleared up first. Raises ``LockHeld`` when somebody else excludes us,
-        ``RepositoryError`` for an exclusive lock within a shared one. ``cancel`` is set when the lock is lost.
-        """
-        return self._lock_use.hold(exclusive=exclusive, cancel=cancel)
+        What broken runs of this machine left is cleared up first. ``meanwhile`` as in ``Locks.acquire``; ``cancel`` is
+        set when the lock is lost. Raises ``LockHeld`` when somebody else excludes us, ``RepositoryError`` for an
+        exclusive lock within a shared one."""
+        return self._lock_use.hold(exclusive=exclusive, cancel=cancel, meanwhile=meanwhile)
 
     def lock_for_reading(
         self, *, problems: list[Problem] | None = None, cancel: CancelToken | None = None

@@ -83,6 +83,29 @@ def test_a_lock_that_appears_while_waiting_makes_us_withdraw(place: Any, monkeyp
     assert len(place.names("locks")) == 1
 
 
+def test_while_it_waits_something_else_may_be_done(place: Any) -> None:
+    def busy(seconds: float) -> Any:
+        def work(until: float) -> None:
+            assert len(place.names("locks")) == 1
+            assert until == pytest.approx(place.clock.monotonic() + 0.2)
+            place.clock.advance(seconds)
+
+        return work
+
+    for seconds, left in ((0.15, 0.05), (7, 0)):
+        with place.open().lock(meanwhile=busy(seconds)):
+            assert place.clock.slept.pop() == pytest.approx(left)
+
+
+def test_what_fails_meanwhile_leaves_no_lock(place: Any) -> None:
+    def fail(_: float) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        place.open().lock(meanwhile=fail).__enter__()
+    assert place.names("locks") == []
+
+
 def test_cancelling_while_waiting_leaves_no_lock(place: Any) -> None:
     cancel = CancelToken()
     cancel.cancel()

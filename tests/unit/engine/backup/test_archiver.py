@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backup_core.engine import pipeline, source_content, source_walk
+from backup_core.engine import pipeline, read_ahead, source_content
 from backup_core.engine.messages import FileOutcome
 from backup_core.errors import (
     BackupExecutionError,
@@ -262,14 +262,14 @@ def test_faulty_patterns_are_refused_before_anything_happens(bench: Any, source:
 def test_an_unreadable_directory_is_left_out_and_told(
     bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = source_walk.list_directory
+    original = read_ahead.list_directory
 
     def refusing(path: bytes) -> Any:
         if path.endswith(b"/b"):
             raise PermissionError(13, "Permission denied")
         return original(path)
 
-    monkeypatch.setattr(source_walk, "list_directory", refusing)
+    monkeypatch.setattr(read_ahead, "list_directory", refusing)
     done = bench.back_up(source)
     assert done.outcome is Outcome.COMPLETED_WITH_PROBLEMS
     assert [(p.kind, p.path) for p in done.problems] == [("unreadable", str(source / "a" / "b"))]
@@ -313,14 +313,14 @@ def test_an_unreadable_file_is_left_out_and_told(bench: Any, source: Path, monke
 
 
 def test_a_file_that_vanishes_is_left_out_and_told(bench: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = source_walk.list_directory
+    original = read_ahead.list_directory
 
     def vanishing(path: bytes) -> Any:
         found = original(path)
         (source / "c" / "file2").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(source_walk, "list_directory", vanishing)
+    monkeypatch.setattr(read_ahead, "list_directory", vanishing)
     done = bench.back_up(source / "c")
     assert [(p.kind, p.path) for p in done.problems] == [("vanished", str(source / "c" / "file2"))]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from backup_core.engine import source_content, source_walk
+from backup_core.engine import read_ahead, source_content
 from backup_core.engine.live import database_copy
 from backup_core.engine.source import Found, list_directory
 from backup_core.results import Outcome
@@ -191,7 +191,7 @@ def test_a_journal_that_is_gone_before_it_was_looked_at_is_no_problem(
         found, failed = list_directory(path)
         return found, [*failed, gone] if path == os.fsencode(folder) else failed
 
-    monkeypatch.setattr(source_walk, "list_directory", listed_too_late)
+    monkeypatch.setattr(read_ahead, "list_directory", listed_too_late)
     assert [p.kind for p in bench.back_up(folder).problems] == told
 
 
