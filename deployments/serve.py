@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.home is not None:
         os.environ[HOME_VARIABLE] = str(options.home)
     try:
-        with logging_to(console(sys.stderr), level=options.log_level, file=options.log_file):
+        with logging_to(lambda: console(sys.stderr), level=options.log_level, file=options.log_file):
             _serve(Home.from_environment().create(), options)
         return ExitCode.OK
     except (BackupError, KeyboardInterrupt) as error:

@@ -348,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The flows open the home that the environment names.
     os.environ[HOME_VARIABLE] = str(home.root)
     try:
-        with logging_to(console(sys.stderr), level=options.log_level, file=options.log_file):
+        with logging_to(lambda: console(sys.stderr), level=options.log_level, file=options.log_file):
             run = Quickstart(home.create(), options.source, console(sys.stderr if options.json else sys.stdout))
             code = run.stop() if options.stop else run.run(keep=options.keep)
             document = run.document

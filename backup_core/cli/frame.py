@@ -67,8 +67,10 @@ class Invocation:
     def application(self) -> Application:
         """The library, opened on the home; closed when the command ends."""
         from backup_core.config.plugins import pass_over_plugins
+        from backup_core.storage.webdav.unused import pass_over_http2
 
         pass_over_plugins()
+        pass_over_http2()
         from backup_core.services.application import open_application
 
         return self._resources.enter_context(open_application(self.settings.home))
@@ -96,7 +98,7 @@ class Invocation:
         """Do ``work``, print its answer or its error, and say how the program ends."""
         try:
             level = self.settings.log_level or LogLevel.WARNING
-            with logging_to(self.err, level=level, file=self.settings.log_file) as self._told, self._resources:
+            with logging_to(lambda: self.err, level=level, file=self.settings.log_file) as self._told, self._resources:
                 reply = work(self)
                 self._answer(reply)
             return reply.exit_code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from copy import copy
 from enum import StrEnum
@@ -28,16 +28,16 @@ class LogLevel(StrEnum):
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints above a progress bar instead of through it."""
+    """Prints above a progress bar instead of through it. The console is made for the first message."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Callable[[], Console]) -> None:
         super().__init__()
         self._console = console
         self.told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._console.print(self.format(record), soft_wrap=True)
+            self._console().print(self.format(record), soft_wrap=True)
             self.told.add(record.getMessage())
         except Exception:
             self.handleError(record)
@@ -53,8 +53,8 @@ class _WithoutTraceback(logging.Formatter):
 
 
 @contextmanager
-def logging_to(console: Console, *, level: LogLevel, file: Path | None) -> Iterator[Collection[str]]:
-    """While inside, what the library logs goes to ``console`` and, if given, is appended to ``file``.
+def logging_to(console: Callable[[], Console], *, level: LogLevel, file: Path | None) -> Iterator[Collection[str]]:
+    """While inside, what the library logs goes to the ``console`` and, if given, is appended to ``file``.
 
     Only this product's own loggers are shown; a file gets at least level "info". Gives the messages that the console
     has shown so far, so that an answer need not repeat them.

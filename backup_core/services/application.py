@@ -365,6 +365,7 @@ class Application:
         Raises ``RestoreError``, ``ConfigError`` (no such backup), ``Cancelled``.
         """
         place = None if target is None else Path(target)
+        self._services.executor.make_ready()
         request = self._services.recovery.request(config_name, target=place, **choice)
         return self._services.executor.run(request, cancel=cancel, progress=progress)
 

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 from backup_core.catalogue.rows import RunRow
+from backup_core.engine.archiver import run_backup
+from backup_core.engine.backup_options import BackupOptions
 from backup_core.errors import (
     BackupError,
     BackupExecutionError,
@@ -38,7 +40,6 @@ from backup_core.services.snapshot_facts import new_backup_id
 
 if TYPE_CHECKING:
     from backup_core.config.models import BackupConfig
-    from backup_core.engine.backup_options import BackupOptions
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)
@@ -172,8 +173,6 @@ class BackupRun:
         return protect(opened, share, self._tracker, self._cancel)
 
     def _archive(self, opened: OpenRepository, *, dry_run: bool) -> BackupSummary:
-        from backup_core.engine.archiver import run_backup
-
         service = self._service
         taken = service.known.backup_ids(opened)
         backup_id = new_backup_id(self._config.name, to_local(service.clock.now()), taken)
@@ -202,8 +201,6 @@ class BackupRun:
         return summary
 
     def _options(self, backup_id: str, scene: CommandScene, *, dry_run: bool) -> BackupOptions:
-        from backup_core.engine.backup_options import BackupOptions
-
         config = self._config
         return BackupOptions(
             sources=tuple(config.source_paths),

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -40,6 +41,12 @@ class RecoveryExecutor:
         self._live: dict[str, Session] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+
+    @staticmethod
+    def make_ready() -> None:
+        """Load what a restore takes now, while the key of its repository may still be being derived."""
+        for module in ("restore_hands", "restore_plan", "restore_run"):
+            import_module(f"backup_core.engine.{module}")
 
     def preview(
         self,

@@ -79,3 +79,13 @@ def test_no_command_searches_all_installed_packages_for_plugins(tmp_path: Path) 
         env={"DAVAULT_HOME": str(tmp_path / "home"), "PATH": "/usr/bin"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_http_is_spoken_without_the_modules_for_http_2() -> None:
+    script = (
+        "import sys; from backup_core.storage.webdav.unused import pass_over_http2; pass_over_http2(); "
+        "import httpx; httpx.Client().close(); "
+        "sys.exit(', '.join(name for name in ('h2.connection', 'hpack') if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -19,6 +19,7 @@ from backup_core.results import Outcome, Problem, Severity
 from backup_core.services.private_files import exclusive
 from backup_core.services.repositories import OpenRepository
 from backup_core.services.run_records.area_names import BY_CONFIGURATION, WAITING
+from backup_core.services.run_records.areas import TABLES
 from backup_core.services.run_records.document import KnownSnapshot, RecordDocument, decode
 
 if TYPE_CHECKING:
@@ -84,8 +85,6 @@ class RecordKeeper:
 
     def document(self, opened: OpenRepository) -> RecordDocument:
         """What would be written now."""
-        from backup_core.services.run_records.areas import TABLES
-
         repository_id = opened.repository.id
         configs = [opened.config, *self._service.configurations.sharing(opened.config)]
         names = sorted(config.name for config in configs)

@@ -67,7 +67,7 @@ def make_dav_client(
         limits=httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS
         ),
-        verify=_tls(options) if place.scheme == "https" else True,
+        verify=_tls(options) if place.scheme == "https" else _no_tls(),
         proxy=_proxy(options),
         trust_env=not place.is_loopback,
         follow_redirects=False,
@@ -114,6 +114,11 @@ def _tls(options: BackendOptions) -> ssl.SSLContext:
         files = ", ".join(str(f) for f in (options.ca_bundle, options.client_cert, options.client_key) if f)
         raise ConfigError(f"a certificate file cannot be used ({files}): {error}") from error
     return context
+
+
+def _no_tls() -> ssl.SSLContext:
+    """For a session that only speaks plain HTTP: trusts nobody, and need not read a file of 150 authorities for it."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _proxy(options: BackendOptions) -> httpx.Proxy | None:
