@@ -66,13 +66,8 @@ class Selection:
         return b""
 
     def keeps_all(self, place: Place, entries: list[Found]) -> bool:
-        """Whether ``choose`` leaves out nothing of a directory, so that it need not be asked about each entry."""
-        return (
-            place.patterns.select_everything
-            and self._max_size is None
-            and not any(stat.S_ISSOCK(status.st_mode) for _, status in entries)
-            and not self.marker_of(place, entries)
-        )
+        """Whether ``choose`` leaves out nothing of a directory but sockets, so that no entry need be looked at."""
+        return place.patterns.select_everything and self._max_size is None and not self.marker_of(place, entries)
 
     def choose(self, place: Place, entries: list[Found]) -> list[Kept]:
         """The entries of a directory that belong to the backup, in the same order. Sockets never do."""

@@ -41,13 +41,13 @@ def list_directory(path: bytes) -> tuple[list[Found], list[tuple[bytes, OSError]
     """
     found: list[Found] = []
     failed: list[tuple[bytes, OSError]] = []
-    look, make = os.stat, tuple.__new__  # the latter is all that ``Found()`` does, without a call into Python
+    look, make = os.lstat, tuple.__new__  # the latter is all that ``Found()`` does, without a call into Python
     # Looked at from here, none of the names above has to be resolved again for each entry.
     here = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in sorted(os.listdir(path)):
             try:
-                found.append(make(Found, (name, look(name, dir_fd=here, follow_symlinks=False))))
+                found.append(make(Found, (name, look(name, dir_fd=here))))
             except OSError as error:
                 failed.append((name, error))
     finally:

@@ -206,10 +206,11 @@ class SourceWalk:
         if not beside and everything and self._visit_standing(visit, listing, listing):
             return
         kept = self._selection.choose(place, listing)
-        if not beside and not everything and self._visit_standing(visit, listing, [entry.found for entry in kept]):
+        found = [entry.found for entry in kept]
+        if not beside and (len(found) < len(listing) or not everything) and self._visit_standing(visit, listing, found):
             return
         optional = place.patterns.selects_files and not place.inside and bool(place.relative)
-        compared = self._compare(visit, listing, kept, outputs=bool(beside))
+        compared = self._compare(visit, listing, found, outputs=bool(beside))
         before, unchanged = compared.nodes, compared.unchanged
         prefix = join(place.path, b"")
         databases: frozenset[bytes] = frozenset()
@@ -226,12 +227,11 @@ class SourceWalk:
         listed = self._ledger.lists(visit.old_tree)
         first_below = len(self._stack)
         places = self._place_outputs(beside, kept, directory, before) if beside else None
-        for slot, (found, relative, descend, inside) in enumerate(kept):
+        for slot, ((name, status), relative, descend, inside) in enumerate(kept):
             if slot & 0xFF == 0xFF:
                 self._sink.pump(wait=False)
             if slot in unchanged.nodes:
                 continue
-            name, status = found
             at = places[name] if places is not None else slot
             entry = _Entry(prefix + name, name, status, directory, at, before.get(name), listed, name in databases)
             if descend:
@@ -241,19 +241,18 @@ class SourceWalk:
         # The last one pushed is visited first, and trees ascend.
         self._stack[first_below:] = reversed(self._stack[first_below:])
 
-    def _compare(self, visit: _Visit, listing: list[Found], kept: list[Kept], *, outputs: bool) -> Compared:
+    def _compare(self, visit: _Visit, listing: list[Found], found: list[Found], *, outputs: bool) -> Compared:
         """A directory beside its earlier tree; entry by entry, unless nothing but its own files counts in it."""
         record = self._ledger.known(visit.old_tree)
         plain = self._is_stored is not None and not visit.place.patterns.selects_files and not outputs
         digests = record.digests if record is not None and plain and not has_company(listing) else b""
-        return self._earlier.compare(visit.old_tree, digests, [entry.found for entry in kept])
+        return self._earlier.compare(visit.old_tree, digests, found)
 
     def _note_new_names(self, prefix: bytes, before: dict[bytes, Node], kept: list[Kept], unchanged: Unchanged) -> None:
         """Unchanged entries are there before and after."""
-        if before and len(unchanged.nodes) < len(kept):
-            now = {entry.found.name for slot, entry in enumerate(kept) if slot not in unchanged.nodes}
-            if not now.issubset(before):
-                self.census.directory(prefix, before, now)
+        now = {entry.found.name for slot, entry in enumerate(kept) if slot not in unchanged.nodes}
+        if before and not now.issubset(before):
+            self.census.directory(prefix, before, now)
 
     def _put_unchanged(self, place: Place, directory: OpenDirectory, kept: list[Kept], unchanged: Unchanged) -> None:
         """Take over what an earlier tree says of many entries."""

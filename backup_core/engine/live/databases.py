@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 
 from backup_core.engine.live.sqlite_files import COMPANY, LOG, begins_as_database
 from backup_core.engine.selection import Kept
@@ -24,12 +25,13 @@ from backup_core.format.tree import Node
 _PLAIN_FIELDS = 10
 _SIZE = 6
 _NAMED_FIELDS = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns", "st_rdev")
+_name_of: Callable[[Found], bytes] = itemgetter(0)
 _MORE_FIELDS = ("st_blksize", "st_blocks")
 
 
 def has_company(listing: Sequence[Found]) -> bool:
     """Whether a directory holds anything that may lie beside a database, in one look at all names together."""
-    names = b"/".join([name for name, _ in listing]) + b"/"
+    names = b"/".join(map(_name_of, listing)) + b"/"
     return any(suffix + b"/" in names for suffix in COMPANY)
 
 
