@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from shutil import copyfileobj
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from backup_core.cli.exits import ExitCode
 from backup_core.cli.units import printable
@@ -16,12 +16,14 @@ from backup_core.deferred import dataclass
 from backup_core.results import Problem, Severity
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console
 
-    from backup_core.cli.plain_table import PlainTable
+    from backup_core.cli.plain_table import PlainFacts, PlainTable
 
 _PIPE_WIDTH = 4096
 """Columns when stdout is no terminal: nothing is cut or wrapped for a program that reads tables."""
+_ASK_FOR_COLOUR = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables by which Rich is told to treat a pipe as a terminal."""
 _SPOOL = 8 * 1024 * 1024
 """Characters of a document kept in memory; a longer one is spooled to disk until it is complete."""
 
@@ -48,6 +50,10 @@ def prepare_streams() -> None:
 
 def console(stream: TextIO) -> Console:
     """A console that adds nothing to what it is given: no highlighting, no markup, no emoji codes."""
+    if not stream.isatty() and not any(os.environ.get(variable) for variable in _ASK_FOR_COLOUR):
+        from backup_core.cli.plain_console import PlainConsole
+
+        return cast("Console", PlainConsole(stream, width=_PIPE_WIDTH))
     from rich.console import Console
 
     width = None if stream.isatty() else _PIPE_WIDTH
@@ -59,6 +65,8 @@ def write_json(document: Mapping[str, object], stream: TextIO) -> None:
 
     A value that is an iterator becomes an array without all of it being held in memory.
     """
+    from tempfile import SpooledTemporaryFile
+
     utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"
     # A lone surrogate (a byte of a name that is not UTF-8) becomes \udcXX by the error handler, which is right in JSON.
     with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8", errors="backslashreplace", newline="") as spool:
@@ -96,15 +104,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
     return PlainTable(columns, [[printable(cell) for cell in row] for row in rows], right=right)
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Group:
+def facts(pairs: Iterable[tuple[str, str]]) -> PlainFacts:
     """Names and values below each other, one line each."""
-    from rich.cells import cell_len
-    from rich.console import Group
-    from rich.text import Text
+    from backup_core.cli.plain_table import PlainFacts
 
-    shown = [(name, printable(value)) for name, value in pairs]
-    width = max((cell_len(name) for name, _ in shown), default=0)
-    return Group(*(Text.assemble((name, "bold"), " " * (width + 2 - cell_len(name)), value) for name, value in shown))
+    return PlainFacts([(name, printable(value)) for name, value in pairs])
 
 
 def show_lines(out: Console, word: str, sentences: Sequence[str], *, most: int = 20) -> None:

@@ -1,22 +1,22 @@
-"""Tables as plain lines: hundreds of rows are laid out in no time, which Rich's own tables take a second for."""
+"""Tables and lists of facts as plain lines: hundreds of rows are laid out in no time, which Rich's own tables take a
+second for, and a pipe gets them without Rich."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
+from backup_core.cli.plain_console import Drawn
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
 _GAP = "   "
+_FACT_GAP = "  "
 
 
-class PlainTable:
+class PlainTable(Drawn):
     """A heading, a rule, and rows, if they fit into the console's width; else Rich's table, which wraps its cells."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]) -> None:
@@ -24,20 +24,34 @@ class PlainTable:
         self._rows = rows
         self._right = frozenset(right)
 
+    def plain(self) -> str:
+        """As wide as it is."""
+        widths = self._widths()
+        return f"{self._line(self._columns, widths)}{self._below(widths)}"
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
+        from rich.segment import Segment
+        from rich.style import Style
+
+        widths = self._widths()
+        if _whole(widths) > options.max_width:
+            yield self._wrapping()
+            return
+        yield Segment(self._line(self._columns, widths), Style(bold=True))
+        yield Segment(self._below(widths))
+
+    def _widths(self) -> list[int]:
         widths = [_width(name) for name in self._columns]
         for row in self._rows:
             for number, cell in enumerate(row):
                 width = _width(cell)
                 widths[number] = max(widths[number], width)
-        whole = sum(widths) + len(_GAP) * (len(widths) - 1)
-        if whole > options.max_width:
-            yield self._wrapping()
-            return
-        yield Segment(self._line(self._columns, widths), Style(bold=True))
-        yield Segment(f"\n{'─' * whole}\n")
-        yield Segment("".join(f"{self._line(row, widths)}\n" for row in self._rows))
+        return widths
+
+    def _below(self, widths: Sequence[int]) -> str:
+        lines = "".join(f"{self._line(row, widths)}\n" for row in self._rows)
+        return f"\n{'─' * _whole(widths)}\n{lines}"
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         return _GAP.join(self._padded(cells, widths)).rstrip()
@@ -61,5 +75,35 @@ class PlainTable:
         return made
 
 
+class PlainFacts(Drawn):
+    """Names and values below each other, one line each."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = pairs
+        self._column = max((_width(name) for name, _ in pairs), default=0) + len(_FACT_GAP)
+
+    def plain(self) -> str:
+        """The lines, however long."""
+        return "".join(f"{name}{self._space(name)}{value}\n" for name, value in self._pairs)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw them, the names in bold."""
+        from rich.text import Text
+
+        for name, value in self._pairs:
+            yield Text.assemble((name, "bold"), self._space(name), value)
+
+    def _space(self, name: str) -> str:
+        return " " * (self._column - _width(name))
+
+
+def _whole(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
 def _width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)

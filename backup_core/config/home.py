@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,5 +120,7 @@ def file_stem(name: str) -> str:
     stem = "".join(parts)
     if len(stem.encode()) <= _LONGEST_STEM:
         return stem
+    import hashlib  # loads OpenSSL, which few names need
+
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     return f"{stem.encode()[: _LONGEST_STEM - 17].decode('utf-8', 'ignore')}~{digest}"

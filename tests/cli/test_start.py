@@ -13,7 +13,7 @@ from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.services.application import open_application
 
 HEAVY = ("pandas", "numpy", "matplotlib", "prefect", "apprise", "prometheus_client", "httpx", "wsgidav")
-A_GLANCE = ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic")
+A_GLANCE = ("sqlalchemy", "sqlmodel", "pydantic", "cryptography", "alembic", "rich")
 
 
 @pytest.mark.parametrize(
