@@ -49,7 +49,8 @@ class Transfer:
             where[table.ended] = Is.GIVEN
         with self._store.reading() as statements:
             rows = statements.find(table.kind, where, order=(f"-{table.newest_first}",), limit=table.most)
-        return [_plain(table, row) for row in rows]
+        columns = [name for name in column_types(table.kind) if name not in table.left_out]
+        return [_plain(table, columns, row) for row in rows]
 
     def count_new(self, table: CarriedTable, rows: Sequence[Mapping[str, Any]]) -> int:
         """How many of these are not in this catalogue."""
@@ -79,8 +80,8 @@ class Transfer:
         return found
 
 
-def _plain(table: CarriedTable, row: Row) -> dict[str, Any]:
-    values = {name: _json(getattr(row, name)) for name in column_types(table.kind) if name not in table.left_out}
+def _plain(table: CarriedTable, columns: Sequence[str], row: Row) -> dict[str, Any]:
+    values = {name: _json(getattr(row, name)) for name in columns}
     for name, most in table.shortened.items():
         values[name] = values[name][:most]
     return values
