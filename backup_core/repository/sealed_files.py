@@ -42,6 +42,22 @@ class Survey(NamedTuple):
     """Hex id -> how long the server has had it, by its own clock, of those of which it tells."""
 
 
+def survey(backend: Backend, kind: FileKind) -> Survey:
+    """What the server lists, and whether that is proved to be all; names that are no ids are passed over."""
+    listing = backend.list(kind.value)
+    files = {
+        id_of(entry.name): entry.size
+        for entry in sorted(listing.objects, key=lambda entry: entry.name)
+        if is_id(entry.name.rpartition("/")[2])
+    }
+    stored_for = {
+        entry.name.rpartition("/")[2]: listing.moment - entry.modified
+        for entry in listing.objects
+        if listing.moment is not None and entry.modified is not None
+    }
+    return Survey(files, listing.proved_complete, listing.doubt, stored_for)
+
+
 class SealedFiles:
     """Lists, reads, writes and deletes sealed files. Safe between threads."""
 
@@ -63,21 +79,11 @@ class SealedFiles:
         return self._bytes_written
 
     def survey(self, kind: FileKind) -> Survey:
-        """What the server lists, and whether that is proved to be all; names that are no ids are passed over."""
-        listing = self._backend.list(kind.value)
-        files = {
-            id_of(entry.name): entry.size
-            for entry in sorted(listing.objects, key=lambda entry: entry.name)
-            if is_id(entry.name.rpartition("/")[2])
-        }
+        """See the function ``survey``; what was seen is remembered."""
+        found = survey(self._backend, kind)
         with self._lock:
-            self._seen[kind] = dict(files)
-        stored_for = {
-            entry.name.rpartition("/")[2]: listing.moment - entry.modified
-            for entry in listing.objects
-            if listing.moment is not None and entry.modified is not None
-        }
-        return Survey(files, listing.proved_complete, listing.doubt, stored_for)
+            self._seen[kind] = dict(found.files)
+        return found
 
     def size(self, kind: FileKind, digits: str) -> int | None:
         """Bytes of one file, None when the server says that it is not there. Raises ``StorageError``."""

@@ -10,11 +10,18 @@ from backup_core.format.layout import FileKind, is_id
 from backup_core.format.snapshot import Snapshot
 from backup_core.progress import CancelToken
 from backup_core.repository.cache import Cache
-from backup_core.repository.sealed_files import SealedFiles
+from backup_core.repository.sealed_files import SealedFiles, survey
 from backup_core.results import Problem, Severity
+from backup_core.storage.backend import Backend
 from backup_core.types import SnapshotId
 
 _SHORTEST_PREFIX = 4
+
+
+def listed_ids(backend: Backend) -> frozenset[str] | None:
+    """The ids of the snapshots on a server, None when it may have more than it lists. Takes one request and no key."""
+    found = survey(backend, FileKind.SNAPSHOT)
+    return frozenset(found.files) if found.proved else None
 
 
 class Snapshots:
@@ -49,10 +56,10 @@ class Snapshots:
         One that cannot be read raises, unless ``problems`` takes note of it instead. Raises ``ListingUnproved`` when
         the listing may be incomplete, unless that is allowed.
         """
-        survey = self._files.list(FileKind.SNAPSHOT, allow_unproved=allow_unproved)
-        wanted = list(survey.files)
+        listed = self._files.list(FileKind.SNAPSHOT, allow_unproved=allow_unproved)
+        wanted = list(listed.files)
         if known is not None:
-            known.intersection_update(survey.files, self._cache.ids(FileKind.SNAPSHOT))
+            known.intersection_update(listed.files, self._cache.ids(FileKind.SNAPSHOT))
             wanted = [digits for digits in wanted if digits not in known]
         found = []
         for digits, content in self._files.read_each(FileKind.SNAPSHOT, wanted, cancel=cancel):
@@ -66,8 +73,8 @@ class Snapshots:
                 if problems is None:
                     raise
                 problems.append(_unreadable(digits, error))
-        if survey.proved:
-            self._cache.keep_only(FileKind.SNAPSHOT, survey.files)
+        if listed.proved:
+            self._cache.keep_only(FileKind.SNAPSHOT, listed.files)
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
 
     def load(self, wanted: str) -> Snapshot:
@@ -77,9 +84,9 @@ class Snapshots:
         """
         if not is_id(wanted) and len(wanted) < _SHORTEST_PREFIX:
             raise RepositoryError(f'"{wanted}" is too short for the beginning of a snapshot id: give 4 digits or more')
-        survey = self._files.list(FileKind.SNAPSHOT, allow_unproved=True)
-        matching = [digits for digits in survey.files if digits.startswith(wanted)]
-        if not matching and is_id(wanted) and not survey.proved:
+        listed = self._files.list(FileKind.SNAPSHOT, allow_unproved=True)
+        matching = [digits for digits in listed.files if digits.startswith(wanted)]
+        if not matching and is_id(wanted) and not listed.proved:
             matching = [wanted]  # the listing may lack it
         if len(matching) > 1:
             shown = ", ".join(digits[:8] for digits in matching[:5])

@@ -78,14 +78,7 @@ class KnownBackups:
         note_gone(self._catalogue, repository, gone, there=there, clock=self._clock)
         if records and proved:
             note_recorded(self._catalogue, repository, there=there.union(damaged), clock=self._clock)
-        self._catalogue.setups.set(
-            SEEN + opened.config.name,
-            {
-                "id": repository.id,
-                "place": _place(opened.config),
-                "seen": self._clock.now().isoformat(),
-            },
-        )
+        self._note_seen(opened.config, repository.id)
 
     def unreadable(self, config_name: str | None = None) -> list[Problem]:
         """What could not be read when the repository of a configuration (or all) was last looked at by this object:
@@ -167,6 +160,15 @@ class KnownBackups:
             rows = sorted([*rows, *here], key=lambda row: row.created_at, reverse=True)
         return self._shown(rows)
 
+    def to_choose_from(self, config_name: str) -> list[BackupManifest]:
+        """A configuration's backups as the server has them now, newest first, for one who opens the repository next:
+        so that is not opened here, where the names on the server tell that nothing has changed."""
+        config = self._configurations.stored(config_name)
+        repository_id = self.repository_id(config)
+        if repository_id is None or not self._is_unchanged(config, repository_id):
+            self._refresh(config, always=True)
+        return self._shown(self._catalogue.manifests.listed(config.name))
+
     def one(self, backup_id: str) -> BackupManifest:
         """One backup by its id or snapshot id; the servers are asked when the catalogue does not know it."""
         found = self._catalogue.manifests.find(backup_id)
@@ -195,15 +197,32 @@ class KnownBackups:
         )
 
     def _refresh(self, config: BackupConfig, *, always: bool, records: bool = False) -> None:
-        if not always and self.repository_id(config) is not None:
+        repository_id = self.repository_id(config)
+        if not always and repository_id is not None:
             return
         try:
             with self._repositories().opened(config) as opened:
                 self.mirror(opened, records=records)
         except NotARepository:
-            if self.repository_id(config) is not None:
+            if repository_id is not None:
                 raise  # there was one
             _LOG.debug("%s has no repository yet", config.name)
+
+    def _is_unchanged(self, config: BackupConfig, repository_id: str) -> bool:
+        """Whether the server has just the snapshots that the catalogue knows: their names tell, for one request.
+
+        A name is the hash of what is in it, so no other repository has the same ones.
+        """
+        known = self._catalogue.manifests.snapshot_ids(repository_id)
+        listed = self._repositories().listed_snapshots(config) if known else None
+        if listed is None or listed != known:
+            return False
+        self._note_seen(config, repository_id)
+        return True
+
+    def _note_seen(self, config: BackupConfig, repository_id: str) -> None:
+        seen = {"id": repository_id, "place": _place(config), "seen": self._clock.now().isoformat()}
+        self._catalogue.setups.set(SEEN + config.name, seen)
 
     def _refresh_all(self, *, always: bool, records: bool = False) -> None:
         done: set[str] = set()

@@ -265,7 +265,7 @@ class RecoveryService:
         config = self.backup_service.configurations.stored(config_name)
         if config.mirrors:
             return self.fallback.listed(config)
-        return self.backup_service.manifests(config_name, refresh=True)
+        return self.backup_service.known.to_choose_from(config_name)
 
     def _by_other_programs(self, config_name: str) -> list[BackupManifest]:
         """Backups of just the configuration's sources that another program made in its repository, newest first."""

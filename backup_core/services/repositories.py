@@ -18,6 +18,7 @@ from backup_core.repository import reserve
 from backup_core.repository.creation import Vacancy
 from backup_core.repository.options import RepositoryOptions
 from backup_core.repository.repository import Repository
+from backup_core.repository.snapshots import listed_ids
 from backup_core.services.keys import KEY_VARIABLE, NO_KEY, FoundKey, Keys
 from backup_core.services.private_files import exclusive
 from backup_core.services.records import RepositoryInfo
@@ -106,6 +107,12 @@ class Repositories:
             found = self._create(backend, config, Repository.prove_vacant(backend))
             with found.repository:
                 yield found
+
+    def listed_snapshots(self, config: BackupConfig) -> frozenset[str] | None:
+        """The ids of the snapshots where a configuration stores, without opening the repository; None when the server
+        may have more than it lists. Raises ``StorageError``."""
+        with self._backend(config, None, None) as backend:
+            return listed_ids(backend)
 
     @contextmanager
     def rehearsed(self, config: BackupConfig) -> Iterator[OpenRepository]:
