@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from backup_core.config.models import ClientConfig
 from backup_core.engine.compare import compare_trees
 from backup_core.results import BackupSummary, Outcome
 from backup_core.services.application import Application, open_application
 from backup_core.services.backup_service import BackupConfig
-from backup_core.services.webdav_service import ClientConfig
 from backup_core.testing.hostile_trees import GIB, make_hostile_tree
 from backup_core.testing.webdav_server import WebDAVServer
 
