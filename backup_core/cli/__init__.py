@@ -8,16 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-_OBJECTS_BETWEEN_LOOKS = 1_000_000
-"""For the garbage collector. Loading packages makes half a million objects that all stay; looking through them again
-and again, as by default, took an eighth of every start."""
+from backup_core.cli import collector
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code; see docs/cli.md."""
     if arguments is not None:
         return _run(arguments)
-    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
+    collector.hold_back()
     code: list[int] = []
     # Registered first, so called last, when threads have ended and everybody else has put things away.
     atexit.register(_leave, code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_core.cli import units
+from backup_core.cli import collector, units
 from backup_core.cli.exits import ExitCode
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply, facts, show_problems, table
@@ -260,6 +260,7 @@ def _serve_metrics(run: Invocation, host: str, port: int) -> Reply:
     with run.application.reporting.metrics_server(host=host, port=port) as server:
         address = f"http://{host}:{server.server_port}/metrics"
         run.err.print(f"serving {address}; Ctrl+C stops it", soft_wrap=True)
+        collector.as_usual()
         try:
             server.serve_forever()
         except KeyboardInterrupt:

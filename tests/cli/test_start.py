@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_core.cli import collector
 from backup_core.config.models import BackupConfig, ClientConfig
 from backup_core.services.application import open_application
 
@@ -89,3 +91,18 @@ def test_http_is_spoken_without_the_modules_for_http_2() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_collector_is_held_back_for_short_commands_and_works_as_ever_for_those_that_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = gc.get_threshold()
+    monkeypatch.setattr(collector, "_USUAL", usual)
+    try:
+        collector.hold_back()
+        assert gc.get_threshold()[0] > usual[0]
+        collector.as_usual()
+        assert gc.get_threshold() == usual
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()

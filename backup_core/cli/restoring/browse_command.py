@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from backup_core.cli import collector
 from backup_core.cli.frame import Invocation, UsageError, command
 from backup_core.cli.output import Reply, facts, write_json
 from backup_core.errors import Cancelled
@@ -44,6 +45,7 @@ def browse(
         interruptible(run.cancel, say=lambda _: None),
         browser.serving(config_name=config, backup_id=backup_id, port=port, cancel=run.cancel) as serving,
     ):
+        collector.as_usual()
         document: dict[str, object] = {"backup_id": serving.backup_id, "url": serving.url}
         if run.settings.json_output:
             write_json(document, sys.stdout)
