@@ -1,9 +1,9 @@
-"""Making and keeping backups. The same as ``backup_core.services.backup_manager``, under a shorter name."""
+"""Making and keeping backups: ``backup_core.services.backup_manager`` under a shorter name, and what it takes."""
 
 from __future__ import annotations
 
+from backup_core.config.models import BackupConfig
 from backup_core.services.backup_manager import (
-    BackupConfig,
     BackupExecutionError,
     BackupManager,
     BackupManifest,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from backup_core.config.models import BackupConfig
+if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
 
 SUNDAY = 6
 """As ``date.weekday`` counts."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from backup_core.clock import Clock
 from backup_core.config.home import Home
-from backup_core.config.models import BackupConfig
-from backup_core.config.rhythm import Kind
 from backup_core.errors import BackupExecutionError, ConfigError
 from backup_core.progress import CancelToken, ProgressSink, no_progress
 from backup_core.results import Problem
@@ -23,12 +21,13 @@ from backup_core.services.storage_manager import StorageManager
 from backup_core.services.webdav_service import WebDAVService
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
+    from backup_core.config.rhythm import Kind
     from backup_core.services.backup_validator import BackupValidator
     from backup_core.services.retention.records import CleanupDecision
     from backup_core.services.retention.retention import Retention
 
 __all__ = [
-    "BackupConfig",
     "BackupExecutionError",
     "BackupManager",
     "BackupManifest",

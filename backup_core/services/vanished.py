@@ -108,7 +108,7 @@ class Vanished:
         """Those that nobody has explained, newest first: of all, or of a configuration and, in its repository, of those
         that are not configured here, so that somebody hears of each."""
         rows = self._evidence.gone(fate=Fate.VANISHED)
-        if config_name is None:
+        if config_name is None or not rows:
             return rows
         configurations = self._service.configurations
         found = configurations.find(config_name)

@@ -38,7 +38,7 @@ def test_what_a_short_command_loads(words: list[str], more: tuple[str, ...], tmp
     [
         (["backup", "{}"], ("pydantic",)),
         (["restore", "{}", "--target", "out"], ("pydantic",)),
-        (["validate", "--config", "{}"], ()),
+        (["validate", "--config", "{}"], ("pydantic",)),
     ],
 )
 def test_everyday_work_needs_no_database_packages(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from backup_core.catalogue.evidence_rows import Fate, GoneSnapshotRow
-from backup_core.config.models import BackupConfig
 from backup_core.config.sizes import parse_size
 from backup_core.deferred import dataclass
 from backup_core.errors import ConfigError, RepositoryError
@@ -23,6 +22,7 @@ from backup_core.services.retention.work_record import recorded
 from backup_core.storage.request_ledger import Priority
 
 if TYPE_CHECKING:
+    from backup_core.config.models import BackupConfig
     from backup_core.services.backup_service import BackupService
 
 _LOG = logging.getLogger(__name__)

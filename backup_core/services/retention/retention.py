@@ -42,7 +42,7 @@ class Retention:
 
     def rules(self, config_name: str, wanted: KeepRules | None = None) -> KeepRules:
         """The rules to use: those wanted, or when they name none, those of the configuration."""
-        own = KeepRules.of(self._service.configurations.get(config_name))
+        own = KeepRules.of(self._service.configurations.stored(config_name))
         if wanted is None:
             return own
         return wanted if wanted.given else own.with_at_least(wanted.at_least)
