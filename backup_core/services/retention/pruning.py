@@ -142,7 +142,7 @@ def prune_repository(
 ) -> PruneResult:
     """Prune the repository of a configuration; see ``Retention.prune`` for the errors."""
     bounds = limits.bounds()
-    config = service.configurations.get(config_name)
+    config = service.configurations.stored(config_name)
     tracker = ProgressTracker(progress, clock=service.clock)
     tracker.phase("prune")
     if dry_run:
