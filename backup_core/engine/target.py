@@ -129,15 +129,9 @@ class Directories:
         self._parent_of = parent_of
         self._limit = limit
         self._open: OrderedDict[int, int] = OrderedDict()
-        self._last = (ROOT, root)
 
     def handle(self, number: int) -> int:
         """A descriptor of the directory, good until the next call; ``OSError`` when it is not there or is none."""
-        if number != self._last[0]:  # most ask for the same one as before
-            self._last = (number, self._find(number))
-        return self._last[1]
-
-    def _find(self, number: int) -> int:
         missing: list[tuple[int, bytes]] = []
         while number != ROOT and number not in self._open:
             parent, name = self._parent_of(number)
@@ -155,14 +149,12 @@ class Directories:
 
     def forget(self, number: int) -> None:
         """Close a directory's handle, because another directory takes its place."""
-        self._last = (ROOT, self._root)
         descriptor = self._open.pop(number, None)
         if descriptor is not None:
             os.close(descriptor)
 
     def close(self) -> None:
         """Close all handles."""
-        self._last = (ROOT, self._root)
         while self._open:
             os.close(self._open.popitem()[1])
 
@@ -275,9 +267,11 @@ def open_for_reading(parent: int, name: bytes) -> int:
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of ``data`` at ``offset``."""
-    written = os.pwrite(descriptor, data, offset)
-    while written < len(data):
-        written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        offset += written
+        view = view[written:]
 
 
 def publish(parent: int, part: bytes, name: bytes) -> None:
