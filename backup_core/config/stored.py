@@ -7,6 +7,7 @@ answer is asked of the model itself, which is loaded then. People are always giv
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -34,7 +35,7 @@ def stored_configuration(record: Mapping[str, Any]) -> BackupConfig:
     return cast("BackupConfig", _StoredConfiguration(record))
 
 
-class _Stored:
+class _Stored(ABC):
     """Stands for a model: has its fields, and all else from the model itself."""
 
     _PARTS: frozenset[str] = frozenset()
@@ -50,9 +51,10 @@ class _Stored:
             return self._record[name]
         return getattr(self._model, name)
 
-    @cached_property
+    @property
+    @abstractmethod
     def _model(self) -> BaseModel:
-        raise NotImplementedError
+        """The model, checked and loaded when it is first asked for."""
 
 
 class _StoredClient(_Stored):

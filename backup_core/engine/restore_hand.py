@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 from backup_core.engine.restore_entry import Action, PlanEntry, new_file
 from backup_core.engine.restore_ledger import Stop
-from backup_core.engine.restore_messages import BlobsWritten, SealedBlob, WriteBlobs, WriteSettings
+from backup_core.engine.restore_messages import BlobsWritten, NewFile, SealedBlob, WriteBlobs, WriteSettings
 from backup_core.engine.restore_write import EntryWriter
 from backup_core.engine.shared_memory import SlotMemory
 from backup_core.engine.target_metadata import Stamp
 from backup_core.errors import Corrupt
 from backup_core.format.cipher import MasterKey, Sealer
 from backup_core.repository.blob_reader import BlobOpener
-from backup_core.types import BlobId, BlobLocation, BlobType, PackId
-
-_NewFile: TypeAlias = tuple[int, int, bytes, tuple[Any, ...] | None, BlobId, int, int, int]
-"""The fields of ``NewFile``."""
+from backup_core.types import BlobLocation, BlobType, PackId
 
 
 class Port(Protocol):
@@ -67,7 +64,7 @@ class RestoreHand:
         pack, open_box, learn = batch.pack, self._opener.open, self._plan.learn_file
         writer, notes = self._writer, self._notes
         for file in batch.files:
-            number, directory, name, stamp, blob, start, length, plain = cast(_NewFile, file)
+            number, directory, name, stamp, blob, start, length, plain = cast(NewFile, file)
             try:
                 place = BlobLocation(pack, BlobType.DATA, start, length, plain)
                 data = open_box(blob, place, slot[start : start + length])

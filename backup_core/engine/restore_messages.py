@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backup_core.types import BlobId, PackId
 
@@ -36,7 +36,7 @@ class NewFile(NamedTuple):
     directory: int
     """Number of its directory's entry."""
     name: bytes
-    stamp: tuple[object, ...] | None
+    stamp: tuple[Any, ...] | None
     """The fields of ``Stamp``."""
     blob: BlobId
     start: int

@@ -143,11 +143,9 @@ class _Run:
                     with contextlib.suppress(OSError):
                         self._writer.abandon(number)
 
-    def _each(self, numbers: Iterable[int], wanted: Callable[[int], bool], act: Callable[[int], None]) -> None:
+    def _each(self, numbers: Iterable[int], act: Callable[[int], None]) -> None:
         """Act on entries one by one; what goes wrong with one is recorded, and the next one follows."""
         for number in numbers:
-            if not wanted(number):
-                continue
             self._cancel.check()
             with self._writer.attempt(number):
                 act(number)
@@ -162,7 +160,7 @@ class _Run:
             with contextlib.suppress(OSError):
                 self._writer.delete(extra.parent, extra.name)
         entries, waiting, failed = plan.entries, self._parts.waiting_for, self._ledger.has_failed
-        self._each(range(len(entries)), lambda n: not waiting(n) or failed(entries[n].parent), self._make)
+        self._each((n for n, e in enumerate(entries) if not waiting(n) or failed(e.parent)), self._make)
 
     def _make(self, number: int) -> None:
         entry = self._plan.entries[number]
@@ -201,7 +199,7 @@ class _Run:
 
     def _make_links(self) -> None:
         links = [n for n, entry in enumerate(self._plan.entries) if entry.link != NO_LINK and entry.action in _WRITTEN]
-        self._each(links, lambda number: True, self._make_link)
+        self._each(links, self._make_link)
 
     def _make_link(self, number: int) -> None:
         first = self._plan.entries[number].link
@@ -241,13 +239,9 @@ class _Run:
                 self._ledger.add(Problem("not-deleted", told, shown))
 
     def _stamp_directories(self) -> None:
-        directories = [number for number, entry in enumerate(self._plan.entries) if entry.type == "dir"]
-
-        def stands(number: int) -> bool:
-            given_up = self._plan.entries[number].action in (Action.SKIP, Action.FAIL)
-            return not given_up and not self._ledger.has_failed(number)
-
-        self._each(reversed(directories), stands, self._writer.stamp_directory)
+        given_up = (Action.SKIP, Action.FAIL)
+        made = [n for n, e in enumerate(self._plan.entries) if e.type == "dir" and e.action not in given_up]
+        self._each((n for n in reversed(made) if not self._ledger.has_failed(n)), self._writer.stamp_directory)
 
     def _flush(self) -> None:
         """Say "restored" only of what a power failure does not take back."""

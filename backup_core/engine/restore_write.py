@@ -13,7 +13,7 @@ from backup_core.engine.restore_entry import Action, PlanEntry
 from backup_core.engine.restore_ledger import Stop
 from backup_core.engine.restore_messages import Piece
 from backup_core.engine.restore_parts import Parts
-from backup_core.engine.sparse import data_runs, is_solid
+from backup_core.engine.sparse import data_runs
 from backup_core.engine.target import (
     NO_ROOM,
     Directories,
@@ -340,9 +340,6 @@ def _remove_quietly(parent: int, part: bytes) -> None:
 
 def _write_sparsely(descriptor: int, data: bytes, offset: int) -> int:
     """Write all but whole blocks of zeros; the offset in the file at which what was written ends."""
-    if is_solid(data, offset):
-        write_all(descriptor, data, offset)
-        return offset + len(data)
     view = memoryview(data)
     written = offset
     for start, end in data_runs(data, offset):

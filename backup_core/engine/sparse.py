@@ -24,7 +24,7 @@ def is_solid(data: bytes, offset: int) -> bool:
 def data_runs(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
     """The parts of ``data`` (start, end) that must be written when it goes to ``offset`` of a file full of holes."""
     size = len(data)
-    first = -offset % BLOCK
+    first = size if is_solid(data, offset) else -offset % BLOCK
     run = 0
     for start in range(first, size - BLOCK + 1, BLOCK):
         # Looking at one byte first spares ordinary data the copy.
